@@ -8,18 +8,51 @@ from typing import Final
 from pileus.model.caller import Caller
 from pileus.model.placementgroup import Wanted as GroupWanted
 from pileus.rules.core import Core
-from pileus.verbs import floatingip, keypair, placementgroup, securitygroup
+from pileus.verbs import (
+    floatingip,
+    internetgateway,
+    keypair,
+    natgateway,
+    network,
+    placementgroup,
+    routetable,
+    securitygroup,
+)
 
 Make = Callable[[Caller, Core, str, Mapping[str, str]], object]
 """Makes a noun of this name with these tags."""
 
+
+def make_natgateway(caller: Caller, core: Core) -> object:
+    """Make a NAT gateway in the default subnet, with an address of its own."""
+    subnet, address = network.subnets(caller, core)[0].subnet, floatingip.allocate(caller, core)
+    return natgateway.create(caller, core, subnet.uuid, address.uuid)
+
+
+def _routetable(caller: Caller, core: Core, _: str, tags: Mapping[str, str]) -> object:
+    return routetable.create(caller, core, network.routers(caller, core)[0].uuid, tags)
+
+
 MAKE: Final[dict[str, Make]] = {
     "floatingip": lambda caller, core, _, tags: floatingip.allocate(caller, core, tags),
+    "internetgateway": lambda caller, core, _, tags: internetgateway.create(caller, core, tags),
     "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),
     "placementgroup": lambda caller, core, name, tags: placementgroup.create(caller, core, name, GroupWanted(), tags),
+    "routetable": _routetable,
     "securitygroup": lambda caller, core, name, tags: securitygroup.create(caller, core, name, "d", tags=tags),
 }
 """By the kind of the noun. A kind of noun with a quota belongs here, or to OTHERWISE."""
 
-OTHERWISE: Final = {"credential", "image", "instance", "network", "port", "router", "subnet", "volume"}
+OTHERWISE: Final = {
+    "credential",
+    "image",
+    "instance",
+    "natgateway",
+    "network",
+    "port",
+    "router",
+    "routetable",
+    "subnet",
+    "volume",
+}
 """The kinds of nouns with a quota that tests make in other ways: of a user, of bytes, or together with others."""

@@ -16,7 +16,7 @@ import pytest
 from pileus.model import addresses
 from pileus.model.provider import BodyRef
 from pileus.model.securitygroup import Rule
-from pileus.model.spec import FloatingIpSpec
+from pileus.model.spec import FloatingIpSpec, SourceSpec
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
@@ -87,7 +87,11 @@ class Side:
         self.given: list[str] = []
         self.seen = f"198.51.100.{number}"
         self.router = msgspec.structs.replace(
-            self.cloud.router, cidr="10.41.0.0/16", address=self.seen, outside=OUTSIDE, revision=self.cloud.revision()
+            self.cloud.router,
+            address=self.seen,
+            outside=OUTSIDE,
+            sources=(SourceSpec(cidr="10.41.0.0/16", address=self.seen),),
+            revision=self.cloud.revision(),
         )
         self.cloud.write(self.router)
         network = self.cloud.network(1)

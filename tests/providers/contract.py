@@ -335,7 +335,7 @@ class NetworkContract:
         """A repeated or older order changes nothing; a removal is of the order's revision or older; then it is gone."""
         group = str(uuid.uuid4())
         rule = Rule(id="sgr-1", protocol="tcp", port_min=22, port_max=22, cidr="0.0.0.0/0")
-        router = RouterSpec(uuid=str(uuid.uuid4()), cidr=CIDR, address="198.51.100.10", outside="198.51.100.0/24")
+        router = RouterSpec(uuid=str(uuid.uuid4()), address="198.51.100.10", outside="198.51.100.0/24")
         network = NetworkSpec(uuid=str(uuid.uuid4()), router=router.uuid, subnets=(_subnet(),))
         port = PortSpec(
             uuid=str(uuid.uuid4()), network=network.uuid, subnet=network.subnets[0].uuid,

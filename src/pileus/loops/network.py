@@ -8,10 +8,13 @@ from pileus.loops.enginekind import EngineKind
 from pileus.model import addresses
 from pileus.model.network import Network
 from pileus.model.record import record
+from pileus.model.router import Router
 from pileus.model.spec import NetworkSpec, SubnetSpec
 from pileus.model.subnet import Subnet, gateway, localport
+from pileus.rules.routetable import table_of, tables_of
 
 if TYPE_CHECKING:
+    from pileus.model.routetable import RouteTable
     from pileus.rules.core import Place
     from pileus.store.reader import Reader
 
@@ -23,13 +26,16 @@ class NetworkKind(EngineKind[Network]):
         """The network with its living subnets. Raises Unavailable."""
         with tx.complete():
             subnets = [subnet for subnet in tx.referring(Subnet, [row.uuid]) if not subnet.wanted.gone]
+            tables = tables_of(tx, row.wanted.router) if row.wanted.router else []
+            router = tx.get(Router, row.wanted.router) if row.wanted.router else None
+        dns = router is None or router.wanted.dns_support
         return NetworkSpec(
             uuid=row.uuid,
             name=row.name,
             project=row.project,
             router=row.wanted.router,
             mtu=row.wanted.mtu,
-            subnets=tuple(_subnet(row, subnet, place) for subnet in subnets),
+            subnets=tuple(_subnet(row, subnet, place, tables, dns=dns) for subnet in subnets),
             record=record([row, *subnets]),
         )
 
@@ -37,7 +43,8 @@ class NetworkKind(EngineKind[Network]):
 ENGINE_KIND = NetworkKind(Network)
 
 
-def _subnet(row: Network, subnet: Subnet, place: Place) -> SubnetSpec:
+def _subnet(row: Network, subnet: Subnet, place: Place, tables: list[RouteTable], *, dns: bool) -> SubnetSpec:
+    table = table_of(tables, subnet.uuid)
     return SubnetSpec(
         uuid=subnet.uuid,
         cidr=subnet.wanted.cidr,
@@ -45,6 +52,7 @@ def _subnet(row: Network, subnet: Subnet, place: Place) -> SubnetSpec:
         gateway_mac=addresses.derived_mac(subnet.uuid, "gateway"),
         localport=localport(subnet.wanted),
         localport_mac=addresses.derived_mac(row.uuid, "localport"),
-        dns=localport(subnet.wanted),
+        dns=localport(subnet.wanted) if dns else "",
         domain=place.domain,
+        table=table.uuid if table else "",
     )

@@ -38,6 +38,7 @@ class PortKind(EngineKind[Port]):
             groups=wanted.groups,
             hostname=f"ip-{row.assigned.address.replace('.', '-')}",
             bandwidth=flavor.wanted.allowed.bandwidth if flavor is not None else 0,
+            forwards=wanted.forwards,
             record=record([_placed(row, instance)]),
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.loops.enginekind import EngineKind
+from pileus.loops.routing import routing
 from pileus.model.caller import SYSTEM
 from pileus.model.host import Host
 from pileus.model.network import Network
@@ -15,6 +16,7 @@ from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.record import record
 from pileus.model.router import NO_WAY_OUT, Router, gateways
+from pileus.model.routetable import RouteTable
 from pileus.model.spec import RouterSpec
 from pileus.rules import floatingip, network
 
@@ -31,18 +33,21 @@ class RouterKind(EngineKind[Router]):
     """A router has an address outside while a port on its networks needs a way out."""
 
     def spec(self, tx: Reader, row: Router, place: Place) -> RouterSpec:
-        """The router, with the switches that may carry its traffic outside."""
+        """The router with its routes, and the switches that may carry its traffic outside. Raises Unavailable."""
         address = row.assigned.address
+        with tx.complete():
+            routes = routing(tx, row)
         return RouterSpec(
             uuid=row.uuid,
             name=row.name,
             project=row.project,
             tags=row.tags,
-            cidr=row.wanted.cidr,
             address=address,
             outside=place.floating_cidr if address else "",
             gateways=gateways(row.uuid, _switches(tx)) if address else (),
-            record=record([tx.need(Project, row.project), row]),
+            sources=routes.sources if address else (),
+            tables=routes.tables,
+            record=record([tx.need(Project, row.project), row, *routes.nouns]),
         )
 
     def prepare(self, core: Core, tx: Writer, row: Router) -> Router:
@@ -80,10 +85,14 @@ def wake_unaddressed(tx: Writer, networks: Iterable[str]) -> None:
 
 
 def wake_idle(tx: Writer, ports: Iterable[Port]) -> None:
-    """Wake the routers of these ports, which are gone, where no port is left on their networks."""
-    networks = {port.wanted.network for port in ports}
-    if networks and not tx.is_referred(networks, Port.KIND):
-        tx.wake_all(Router.KIND, [router.uuid for router in _routers(tx, networks) if router.assigned.address])
+    """Wake the routers of ports that are gone: those without another port, and those that route to one of these."""
+    gone = {port.uuid: port.wanted.network for port in ports}
+    routers = list(_routers(tx, gone.values()))
+    tables = tx.referring(RouteTable, [router.uuid for router in routers])
+    woken = {table.wanted.router for table in tables if any(map(table.leads_to, gone))}
+    if gone and not tx.is_referred(gone.values(), Port.KIND):
+        woken |= {router.uuid for router in routers if router.assigned.address}
+    tx.wake_all(Router.KIND, woken)
 
 
 def _routers(tx: Writer, networks: Iterable[str]) -> Iterable[Router]:

@@ -38,6 +38,16 @@ def offset(cidr: str, address: str) -> int:
     return int(ip) - int(net.network_address)
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether two ranges have an address in common."""
+    return ipaddress.IPv4Network(one).overlaps(ipaddress.IPv4Network(other))
+
+
+def inside(inner: str, outer: str) -> bool:
+    """Whether the range `outer` has all addresses of the range `inner`."""
+    return ipaddress.IPv4Network(inner).subnet_of(ipaddress.IPv4Network(outer))
+
+
 def valid(text: str) -> bool:
     """Whether `text` is an IPv4 address: four numbers and dots."""
     try:

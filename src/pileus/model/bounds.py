@@ -40,6 +40,7 @@ DESCRIPTION: Final = Bound("characters of the description of an image, a group o
 RULES: Final = Bound(
     "rules of a security group in each direction", "noun", 60, "QuotaExceeded (RulesPerSecurityGroupLimitExceeded)"
 )
+ROUTES: Final = Bound(what="routes of a route table", per="noun", most=50, answer="QuotaExceeded (RouteLimitExceeded)")
 GROUPS: Final = Bound(
     "security groups of a port", "noun", 16, "QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)"
 )

@@ -14,6 +14,12 @@ def new_uuid() -> str:
     return str(uuid.uuid4())
 
 
+def sibling_uuid(uuid: str) -> str:
+    """A random uuid with the digits that the public id of the noun `uuid` has, for a noun of another kind."""
+    digits = uuid.replace("-", "")[:17] + secrets.token_hex(8)[:15]
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
 def new_ec2(prefix: str) -> str:
     """A random id of Amazon's form, for things that are not nouns (reservations, rules)."""
     return f"{prefix}-{secrets.token_hex(9)[:17]}"

@@ -113,6 +113,11 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         """Amazon's form of the id: prefix, a dash, the first 17 hex digits of the uuid."""
         return f"{self.PREFIX}-{self.uuid.replace('-', '')[:17]}"
 
+    @property
+    def label(self) -> str:
+        """The noun in messages: kind and uuid. A face writes its dialect's id instead."""
+        return f"{self.KIND} {self.uuid}"
+
     def check(self, before: Noun | None = None) -> None:
         """Whether name and tags, as far as they are not those of `before`, are within their bounds.
 

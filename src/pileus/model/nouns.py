@@ -8,13 +8,16 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
 from pileus.model.image import Image
 from pileus.model.instance import Instance
+from pileus.model.internetgateway import InternetGateway
 from pileus.model.keypair import KeyPair
+from pileus.model.natgateway import NatGateway
 from pileus.model.network import Network
 from pileus.model.noun import Noun
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.router import Router
+from pileus.model.routetable import RouteTable
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.user import User
@@ -38,6 +41,9 @@ NOUNS: dict[str, type[Noun]] = {
         Volume,
         Port,
         FloatingIp,
+        InternetGateway,
+        NatGateway,
+        RouteTable,
         Host,
     )
 }

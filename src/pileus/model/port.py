@@ -13,7 +13,8 @@ from pileus.model.noun import Claim, Keeper, Noun, Part, Ref
 class Wanted(Part, frozen=True, kw_only=True):
     """`groups` are uuids; a port is in its groups and in the drop group, nowhere else.
 
-    `map_public`: without a floating address, its instance's loopback address is its public one.
+    `map_public`: without a floating address, its instance's loopback address is its public one. `forwards`: its guest
+    may send from, and be sent to, addresses that are not the port's.
     """
 
     network: Annotated[str, Ref("network", "uses")]
@@ -22,6 +23,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     groups: Annotated[tuple[str, ...], Ref("securitygroup", "uses")] = ()
     index: int = 0
     map_public: bool = True
+    forwards: bool = False
     description: str = ""
     gone: bool = False
 

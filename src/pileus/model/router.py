@@ -25,11 +25,24 @@ NO_WAY_OUT = Fault(
 """Shown by a router for which the outside network has no address left; everything else of it works."""
 
 
+class Range(Part, frozen=True, kw_only=True):
+    """A further range of addresses; `id` is Amazon's for its association with the router."""
+
+    id: str
+    cidr: str
+
+
 class Wanted(Part, frozen=True, kw_only=True):
-    """`cidr` is the range that its subnets are cut from; `default` marks the project's own first router."""
+    """`cidr` and `ranges` are what its subnets are cut from; `default` marks the project's own first router.
+
+    `dns_support`: guests are told of the resolver. `dns_hostnames`: their public addresses have names.
+    """
 
     cidr: str = ""
+    ranges: tuple[Range, ...] = ()
     default: bool = False
+    dns_support: bool = True
+    dns_hostnames: bool = True
     gone: bool = False
 
 
@@ -54,6 +67,11 @@ class Router(Noun, frozen=True, kw_only=True):
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
+
+    @property
+    def cidrs(self) -> tuple[str, ...]:
+        """All of its ranges, the first one first."""
+        return (self.wanted.cidr, *(each.cidr for each in self.wanted.ranges))
 
     def claims(self) -> tuple[Claim, ...]:
         """Its address on the outside network."""

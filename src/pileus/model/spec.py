@@ -151,23 +151,51 @@ class ImageSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="image"
     reboot: bool = False
 
 
+class RouteSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where packets to `cidr` go: outside, to `address` of a port on `subnet` (a uuid), or nowhere."""
+
+    cidr: str
+    target: Literal["outside", "address", "nowhere"] = "outside"
+    address: str = ""
+    subnet: str = ""
+
+
+class RouteTableSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The routes of the subnets that name this table, beside those to the router's own subnets."""
+
+    uuid: str
+    routes: tuple[RouteSpec, ...] = ()
+
+
+class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The address of the outside network that packets from `cidr` have there."""
+
+    cidr: str
+    address: str
+
+
 class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="router"):
     """A logical router; its networks attach themselves by naming it.
 
-    `address` is its own in the range `outside`, and what those without a floating address are seen by there; empty
-    for a router without a way out. `gateways` are the switches that may carry what goes there, the first that lives
-    doing so; none are named in a cloud of one machine.
+    `address` is its own in the range `outside`; empty for a router without a way out. `sources` says which address
+    its guests without a floating one are seen by there. `gateways` are the switches that may carry what goes there,
+    the first that lives doing so; none are named in a cloud of one machine. A router without `tables` leads
+    everything else outside; one with `tables` leads a packet as the table of the subnet that it comes from.
     """
 
     KIND: ClassVar[str] = "router"
-    cidr: str = ""
     address: str = ""
     outside: str = ""
     gateways: tuple[str, ...] = ()
+    sources: tuple[SourceSpec, ...] = ()
+    tables: tuple[RouteTableSpec, ...] = ()
 
 
 class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One subnet of a network, with the addresses and MACs that the engine answers for."""
+    """One subnet of a network, with the addresses and MACs that the engine answers for.
+
+    `table` is the uuid of its route table; empty on a router that has none.
+    """
 
     uuid: str
     cidr: str
@@ -177,6 +205,7 @@ class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     localport_mac: str
     dns: str = ""
     domain: str = ""
+    table: str = ""
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="network"):
@@ -191,7 +220,8 @@ class NetworkSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="netw
 class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
     """A port and its groups, written together. `groups` are the uuids of security groups.
 
-    `bandwidth` is what the guest may send, in Mbit/s; 0: without a bound.
+    `bandwidth` is what the guest may send, in Mbit/s; 0: without a bound. `forwards`: the guest may send from, and be
+    sent to, addresses that are not its own.
     """
 
     KIND: ClassVar[str] = "port"
@@ -202,6 +232,7 @@ class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
     groups: tuple[str, ...] = ()
     hostname: str = ""
     bandwidth: int = 0
+    forwards: bool = False
 
 
 class SecurityGroupSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="securitygroup"):

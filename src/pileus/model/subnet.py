@@ -11,6 +11,7 @@ from pileus.model.noun import Keeper, Noun, Part, Ref
 class Wanted(Part, frozen=True, kw_only=True):
     """The gateway is the range's first address, the metadata localport its second; the last is the broadcast.
 
+    `map_public`: what is launched in it has a public address unless the launch says otherwise.
     Unless they are said: `gateway`, `localport`, and as `pool` (FIRST-LAST) the addresses that ports may have, as of
     Neutron's subnets.
     """
@@ -19,6 +20,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     cidr: str
     zone: str = ""
     default: bool = False
+    map_public: bool = True
     gone: bool = False
     pool: str = ""
     gateway: str = ""

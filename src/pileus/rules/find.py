@@ -11,12 +11,13 @@ from pileus.model.ids import is_ec2
 from pileus.model.noun import Noun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
 
 N = TypeVar("N", bound=Noun)
+T = TypeVar("T")
 
 
 def visible(caller: Caller, noun: Noun) -> bool:
@@ -42,6 +43,17 @@ def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead
                 raise tx.refusal(row)
         raise not_found(cls, missing)
     return [visible_nouns[ident] for ident in wanted]
+
+
+def living(caller: Caller, tx: Reader, cls: type[N], uuid: str) -> N:
+    """The noun with this uuid that is not gone and not to go. Raises NotFound, DamagedRow."""
+    noun = tx.get(cls, uuid)
+    if noun is None or noun.gone is not None or noun.wanted.gone or not visible(caller, noun):
+        row = tx.unreadable.get(uuid)
+        if row is not None and (caller.admin or row.project == caller.project):
+            raise tx.refusal(row)
+        raise NotFound(f"The {cls.KIND} {uuid} does not exist.", noun=cls.KIND, ident=uuid)
+    return noun
 
 
 def by_any(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
@@ -89,6 +101,17 @@ def chosen(
     if missing:
         raise absent(min(missing))
     return [noun for noun in nouns if not (names or ids) or noun.name in names or noun.ec2_id in ids]
+
+
+def named_items(cls: type[Noun], items: Mapping[str, T], ids: Sequence[str]) -> list[T]:
+    """The items, by public id, that `ids` name; all of them for no ids. Raises Malformed, NotFound."""
+    for ident in ids:
+        if not is_ec2(cls.PREFIX, ident):
+            raise Malformed(f'Invalid id: "{ident}" (expecting "{cls.PREFIX}-...")', noun=cls.KIND, ident=ident)
+    missing = [ident for ident in ids if ident not in items]
+    if missing:
+        raise not_found(cls, missing)
+    return [items[ident] for ident in dict.fromkeys(ids)] if ids else list(items.values())
 
 
 def not_found(cls: type[Noun], idents: Sequence[str], more: str = "") -> NotFound:

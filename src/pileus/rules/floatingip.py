@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import addresses
+from pileus.model.errors import Conflict
 from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
+from pileus.model.natgateway import NatGateway
 from pileus.model.port import Port
 
 if TYPE_CHECKING:
@@ -52,6 +54,18 @@ def within(place: Place, address: str) -> bool:
 def meant(text: str) -> tuple[str, str]:
     """Parse a person's name for an address into (EC2 id, address), one of them ""."""
     return (text, "") if text.startswith(f"{FloatingIp.PREFIX}-") else ("", text)
+
+
+def in_use(floating: FloatingIp) -> Conflict:
+    """The error for an address that something has."""
+    text = f"Address {floating.assigned.address} is in use."
+    return Conflict(text, noun=FloatingIp.KIND, ident=floating.ec2_id, reason="in-use")
+
+
+def check_nat(tx: Reader, floating: FloatingIp) -> None:
+    """Raise Conflict for the address of a NAT gateway."""
+    if tx.claimed(NatGateway.KIND, floating.uuid):
+        raise in_use(floating)
 
 
 def leave(caller: Caller, tx: Writer, port: Port) -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from pileus.model import addresses
 from pileus.model.errors import InvalidValue, NoCapacity, NotFound
+from pileus.model.internetgateway import InternetGateway
 from pileus.model.network import Network
 from pileus.model.port import Port
+from pileus.model.routetable import RouteTable
 from pileus.model.subnet import Subnet, Wanted, usable
 from pileus.rules.securitygroup import default_router
 
@@ -23,8 +25,31 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
+def check_range(cidr: str, noun: str) -> None:
+    """Whether a range can be that of a `noun`, router or subnet: 16 to 65536 addresses, written without host bits.
+
+    Raises InvalidValue.
+    """
+    try:
+        network = ipaddress.IPv4Network(cidr)
+    except ValueError as error:
+        text = f"The range '{cidr[:40]}' is malformed: {error}."
+        raise InvalidValue(text, noun=noun, ident=cidr[:40], reason="cidr") from error
+    if not 16 <= network.prefixlen <= 28:
+        text = f"The range '{cidr}' is of a size that a network cannot have: /16 to /28."
+        raise InvalidValue(text, noun=noun, ident=cidr, reason="range")
+    if not 0 < network[0].packed[0] < 224 or network.is_loopback or network.is_link_local:
+        text = f"Guests cannot have addresses of the range '{cidr}'."
+        raise InvalidValue(text, noun=noun, ident=cidr, reason="range")
+
+
 def leads_out(tx: Reader, router: str) -> bool:
-    """Whether a router (by uuid) needs an address of the outside network: a port is on one of its networks."""
+    """Whether a router (by uuid) needs an address of the outside network.
+
+    A port is on one of its networks, and an internet gateway is attached; a router without route tables needs none.
+    """
+    if tx.claimed(RouteTable.KIND, router) and not tx.claimed(InternetGateway.KIND, router):
+        return False
     on = [network.uuid for network in tx.referring(Network, [router])]
     return bool(on) and tx.is_referred(on, Port.KIND)
 

@@ -16,8 +16,10 @@ from pileus.rules import find
 from pileus.rules.floatingip import (
     POOL,
     AddressView,
+    check_nat,
     disassociated,
     free,
+    in_use,
     journal_change,
     leave,
     views_of,
@@ -86,6 +88,7 @@ def associate(
             raise InvalidValue(f"{private} is not an address of {target.ec2_id}.", ident=private, reason="address")
         if floating.wanted.port == target.uuid:
             return floating
+        check_nat(tx, floating)
         if floating.wanted.port and not reassociate:
             text = f"resource {floating.ec2_id} is already associated with associate-id {floating.wanted.association}"
             raise Conflict(text, noun=FloatingIp.KIND, ident=floating.ec2_id, reason="associated")
@@ -134,9 +137,9 @@ def release(caller: Caller, core: Core, ident: str = "", address: str = "") -> N
     """Give the address back; Conflict while a port has it."""
     with core.store.write() as tx:
         floating = _one(caller, tx, ident, address)
+        check_nat(tx, floating)
         if floating.wanted.port:
-            text = f"Address {floating.assigned.address} is in use."
-            raise Conflict(text, noun=FloatingIp.KIND, ident=floating.ec2_id, reason="in-use")
+            raise in_use(floating)
         floating = tx.want_gone(floating)
         tx.add_journal_line(caller, floating, "floatingip.release")
         tx.wake(floating)

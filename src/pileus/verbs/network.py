@@ -16,7 +16,7 @@ from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet, Wanted, usable
-from pileus.rules import find, securitygroup
+from pileus.rules import find, routetable, securitygroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +70,30 @@ def networks(caller: Caller, core: Core) -> list[Network]:
         return [network for network in tx.list(Network, project=caller.project) if not network.wanted.gone]
 
 
+ROUTED = "routed"
+"""The number in `meta` that says that every router has route tables."""
+
+_AT_ONCE = 500
+
+
+def complete(caller: Caller, core: Core) -> None:
+    """Give the routers that an earlier version made, or that were recovered from its orders, a table and a gateway."""
+    with core.store.read() as tx:
+        if tx.meta(ROUTED):
+            return
+        uuids = [router.uuid for router in tx.list(Router) if not router.wanted.gone]
+    for start in range(0, len(uuids), _AT_ONCE):
+        with core.store.write() as tx:
+            for router in tx.many(Router, uuids[start : start + _AT_ONCE]).values():
+                if router.gone is None and not routetable.tables_of(tx, router.uuid):
+                    routetable.add_way_out(tx, router)
+                    tx.add_journal_line(caller, router, "router.complete", outcome="done")
+                    tx.wake(router)
+                    tx.wake_all(Network.KIND, [network.uuid for network in tx.referring(Network, [router.uuid])])
+    with core.store.write() as tx:
+        tx.keep_meta(ROUTED, 1)
+
+
 class Flat(msgspec.Struct, frozen=True, kw_only=True):
     """A network of one range that everything on it is reached in: EC2 ids of its subnet, and of its open group."""
 
@@ -105,8 +129,10 @@ def flat(caller: Caller, core: Core, pool: str) -> Flat:
             gateway=gateway,
             localport=localport,
         )
+        router = tx.add(router)
+        routetable.add_way_out(tx, router)
         new_nouns = [
-            tx.add(router),
+            router,
             tx.add(on),
             securitygroup.default(tx, caller.project, router.uuid),
             securitygroup.open_(tx, caller.project, router.uuid, FLAT),

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 from pileus.model import quota
 from pileus.model.errors import Duplicate, InvalidValue
 from pileus.model.ids import new_account, new_uuid
-from pileus.model.network import Network
-from pileus.model.network import Wanted as NetworkWanted
 from pileus.model.project import Project
-from pileus.model.router import Router
-from pileus.model.router import Wanted as RouterWanted
-from pileus.model.subnet import Subnet
-from pileus.model.subnet import Wanted as SubnetWanted
-from pileus.rules import securitygroup
+from pileus.rules.defaultnetwork import add_default_network
 from pileus.rules.project import new_wanted
 
 if TYPE_CHECKING:
@@ -47,35 +41,8 @@ def _create(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[s
     except Duplicate as error:
         raise Duplicate(f"The project '{name}' exists already.", noun="project", ident=name) from error
     tx.add_journal_line(caller, project, "project.create", outcome="done")
-    _default_network(caller, core, tx, project)
+    add_default_network(caller, core, tx, project.uuid)
     return project
-
-
-def _default_network(caller: Caller, core: Core, tx: Writer, project: Project) -> None:
-    router = tx.add(
-        Router(
-            uuid=new_uuid(),
-            project=project.uuid,
-            name="default",
-            wanted=RouterWanted(cidr=core.place.vpc_cidr, default=True),
-        )
-    )
-    network = tx.add(
-        Network(uuid=new_uuid(), project=project.uuid, name="default", wanted=NetworkWanted(router=router.uuid))
-    )
-    subnet = tx.add(
-        Subnet(
-            uuid=new_uuid(),
-            project=project.uuid,
-            name="default",
-            wanted=SubnetWanted(network=network.uuid, cidr=core.place.subnet_cidr, zone=core.place.zone, default=True),
-        )
-    )
-    group = securitygroup.default(tx, project.uuid, router.uuid)
-    for noun in (router, network, subnet, group):
-        tx.add_journal_line(caller, noun, f"{noun.KIND}.create", outcome="done" if noun is subnet else "open")
-        if noun is not subnet:
-            tx.wake(noun)
 
 
 def listing(caller: Caller, core: Core) -> list[Project]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 WITHOUT = {
     "AllocateAddress",
+    "CreateDefaultSubnet",
+    "CreateDefaultVpc",
+    "CreateInternetGateway",
     "CreateKeyPair",
     "CreatePlacementGroup",
     "DescribeAccountAttributes",
@@ -28,6 +31,7 @@ WITHOUT = {
     "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes",
     "DescribeRegions",
+    "CreateVpc",
     "DescribeTags",
     "GetCallerIdentity",
     "ImportKeyPair",
@@ -44,6 +48,8 @@ NO_INSTANCE, NO_GROUP = "InvalidInstanceID.NotFound", "InvalidGroup.NotFound"
 NO_ALLOCATION, NO_ADDRESS = "InvalidAllocationID.NotFound", "InvalidAddress.NotFound"
 NO_TOGETHER = "InvalidPlacementGroup.Unknown"
 NO_PORT, NO_KEY, NO_VPC = "InvalidNetworkInterfaceID.NotFound", "InvalidKeyPair.NotFound", "InvalidVpcID.NotFound"
+NO_GATEWAY, NO_TABLE, NO_NAT = "InvalidInternetGatewayID.NotFound", "InvalidRouteTableID.NotFound", "NatGatewayNotFound"
+NO_SUBNET, NO_ASSOCIATION = "InvalidSubnetID.NotFound", "InvalidAssociationID.NotFound"
 NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
 DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
 
@@ -58,6 +64,7 @@ NAMED = {
     "InternetGatewayIds": ("gateway", "InvalidInternetGatewayID.NotFound"),
     "KeyNames": ("key", NO_KEY),
     "KeyPairIds": ("key_id", NO_KEY),
+    "NatGatewayIds": ("nat", "NatGatewayNotFound"),
     "NetworkAclIds": ("acl", "InvalidNetworkAclID.NotFound"),
     "NetworkInterfaceIds": ("port", NO_PORT),
     "PublicIps": ("address", NO_ADDRESS),
@@ -149,6 +156,44 @@ ATTEMPTS: list[Attempt] = [
         for way, rule in (("Ingress", "rule"), ("Egress", "egress"))
         for group, code in (("group", NO_GROUP), ("my_group", NO_RULE))
     ),
+    ("DeleteVpc", {"VpcId": "{vpc}"}, NO_VPC),
+    ("ModifyVpcAttribute", {"VpcId": "{vpc}", "EnableDnsSupport.Value": "false"}, NO_VPC),
+    ("AssociateVpcCidrBlock", {"VpcId": "{vpc}", "CidrBlock": "10.9.0.0/16"}, NO_VPC),
+    (
+        "DisassociateVpcCidrBlock",
+        {"AssociationId": "{range}"},
+        "InvalidVpcCidrBlockAssociationIdError.NotFound",
+    ),
+    ("CreateSubnet", {"VpcId": "{vpc}", "CidrBlock": "172.31.128.0/24"}, NO_VPC),
+    ("DeleteSubnet", {"SubnetId": "{subnet}"}, NO_SUBNET),
+    ("ModifySubnetAttribute", {"SubnetId": "{subnet}", "MapPublicIpOnLaunch.Value": "false"}, NO_SUBNET),
+    ("AttachInternetGateway", {"InternetGatewayId": "{gateway}", "VpcId": "{my_vpc}"}, NO_GATEWAY),
+    ("AttachInternetGateway", {"InternetGatewayId": "{my_gateway}", "VpcId": "{vpc}"}, NO_VPC),
+    ("DetachInternetGateway", {"InternetGatewayId": "{gateway}", "VpcId": "{my_vpc}"}, NO_GATEWAY),
+    ("DetachInternetGateway", {"InternetGatewayId": "{my_gateway}", "VpcId": "{vpc}"}, NO_VPC),
+    ("DeleteInternetGateway", {"InternetGatewayId": "{gateway}"}, NO_GATEWAY),
+    ("CreateNatGateway", {"SubnetId": "{subnet}", "AllocationId": "{my_allocation}"}, NO_SUBNET),
+    ("CreateNatGateway", {"SubnetId": "{my_subnet}", "AllocationId": "{allocation}"}, NO_ALLOCATION),
+    ("DeleteNatGateway", {"NatGatewayId": "{nat}"}, NO_NAT),
+    ("CreateRouteTable", {"VpcId": "{vpc}"}, NO_VPC),
+    ("DeleteRouteTable", {"RouteTableId": "{table}"}, NO_TABLE),
+    ("AssociateRouteTable", {"RouteTableId": "{table}", "SubnetId": "{my_subnet}"}, NO_TABLE),
+    ("AssociateRouteTable", {"RouteTableId": "{my_table}", "SubnetId": "{subnet}"}, NO_SUBNET),
+    ("DisassociateRouteTable", {"AssociationId": "{tabled}"}, NO_ASSOCIATION),
+    ("ReplaceRouteTableAssociation", {"AssociationId": "{tabled}", "RouteTableId": "{my_table}"}, NO_ASSOCIATION),
+    ("ReplaceRouteTableAssociation", {"AssociationId": "{my_tabled}", "RouteTableId": "{table}"}, NO_TABLE),
+    *(
+        (action, {"RouteTableId": f"{{{table}}}", "DestinationCidrBlock": "10.7.0.0/16", **target}, code)
+        for action in ("CreateRoute", "ReplaceRoute")
+        for table, target, code in (
+            ("table", {"GatewayId": "{my_gateway}"}, NO_TABLE),
+            ("my_table", {"GatewayId": "{gateway}"}, NO_GATEWAY),
+            ("my_table", {"NatGatewayId": "{nat}"}, NO_NAT),
+            ("my_table", {"NetworkInterfaceId": "{port}"}, NO_PORT),
+            ("my_table", {"InstanceId": "{instance}"}, NO_INSTANCE),
+        )
+    ),
+    ("DeleteRoute", {"RouteTableId": "{table}", "DestinationCidrBlock": "0.0.0.0/0"}, NO_TABLE),
     ("DescribeVpcAttribute", {"VpcId": "{vpc}", "Attribute": "enableDnsSupport"}, NO_VPC),
     ("DescribeStaleSecurityGroups", {"VpcId": "{vpc}"}, NO_VPC),
     ("AssociateAddress", {"AllocationId": "{allocation}", "InstanceId": "{my_instance}"}, NO_ALLOCATION),
@@ -196,6 +241,10 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
     cloud.observe(ident)
     shown = account.show(ident)
     allocation = ec2.allocate_address()
+    nat = ec2.create_nat_gateway(SubnetId=shown["SubnetId"], AllocationId=ec2.allocate_address()["AllocationId"])
+    table = ec2.create_route_table(VpcId=shown["VpcId"])["RouteTable"]["RouteTableId"]
+    tabled = ec2.associate_route_table(RouteTableId=table, SubnetId=shown["SubnetId"])
+    added = ec2.associate_vpc_cidr_block(VpcId=shown["VpcId"], CidrBlock="10.8.0.0/16")
     linked = ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=ident)
     return {
         "image": image.ec2_id,
@@ -212,7 +261,10 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "vpc": shown["VpcId"],
         "snapshot": image.ec2_id.replace("ami-", "snap-"),
         "gateway": shown["VpcId"].replace("vpc-", "igw-"),
-        "table": shown["VpcId"].replace("vpc-", "rtb-"),
+        "nat": nat["NatGateway"]["NatGatewayId"],
+        "range": added["CidrBlockAssociation"]["AssociationId"],
+        "table": table,
+        "tabled": tabled["AssociationId"],
         "acl": shown["VpcId"].replace("vpc-", "acl-"),
         "volume": shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
         "port": shown["NetworkInterfaces"][0]["NetworkInterfaceId"],

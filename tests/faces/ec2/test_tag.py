@@ -87,7 +87,7 @@ def test_all_or_none(account: Account) -> None:
     ("resource", "code"),
     [
         ("nonsense", "InvalidID"),
-        ("rtb-" + "0" * 17, "InvalidID"),
+        ("rtb-" + "0" * 17, "InvalidRouteTableID.NotFound"),
         ("i-xyz", "InvalidInstanceID.Malformed"),
         ("vol-" + "0" * 17, "InvalidVolume.NotFound"),
         ("vol-1", "InvalidVolumeID.Malformed"),

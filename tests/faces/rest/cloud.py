@@ -73,11 +73,12 @@ class Cloud:
         return user.create(SYSTEM, self.core, f"user{next(_NAMES)}", admin=admin)
 
     def furnish(self, account: Account, name: str) -> None:
-        """Make a noun of each kind in `tests.nouns`, of this name, in the project of `account`."""
+        """Make a noun of each kind in `tests.nouns`, of this name where it has one, in the project of `account`."""
         caller = self.authority.by_token(account.token, "test")
         assert caller is not None
         for make in nouns.MAKE.values():
             make(caller, self.core, name, {})
+        nouns.make_natgateway(caller, self.core)
 
     def image(self) -> str:
         """The name of a public image."""

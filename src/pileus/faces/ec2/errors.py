@@ -5,10 +5,13 @@ Source: "Error codes for the Amazon EC2 API" in its reference, and what EC2 is k
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
+from pileus.faces.ec2.names import ec2_id
 from pileus.faces.wire.errors import WireError
 from pileus.model.errors import Fault, PileusError
+from pileus.model.nouns import NOUNS
 
 
 class ErrorResponse(NamedTuple):
@@ -33,6 +36,13 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("NotFound", "subnet", ""): ("InvalidSubnetID.NotFound", _BAD),
     ("NotFound", "subnet", "default"): ("MissingInput", _BAD),
     ("NotFound", "router", ""): ("InvalidVpcID.NotFound", _BAD),
+    ("NotFound", "router", "no-default"): ("DefaultVpcDoesNotExist", _BAD),
+    ("NotFound", "router", "range"): ("InvalidVpcCidrBlockAssociationIdError.NotFound", _BAD),
+    ("NotFound", "internetgateway", ""): ("InvalidInternetGatewayID.NotFound", _BAD),
+    ("NotFound", "natgateway", ""): ("NatGatewayNotFound", _BAD),
+    ("NotFound", "routetable", ""): ("InvalidRouteTableID.NotFound", _BAD),
+    ("NotFound", "routetable", "association"): ("InvalidAssociationID.NotFound", _BAD),
+    ("NotFound", "routetable", "route"): ("InvalidRoute.NotFound", _BAD),
     ("NotFound", "router", "default"): ("VPCIdNotSpecified", _BAD),
     ("NotFound", "volume", ""): ("InvalidVolume.NotFound", _BAD),
     ("NotFound", "port", ""): ("InvalidNetworkInterfaceID.NotFound", _BAD),
@@ -48,6 +58,9 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("Malformed", "image", ""): ("InvalidAMIID.Malformed", _BAD),
     ("Malformed", "securitygroup", ""): ("InvalidGroupId.Malformed", _BAD),
     ("Malformed", "subnet", ""): ("InvalidSubnetID.Malformed", _BAD),
+    ("Malformed", "internetgateway", ""): ("InvalidInternetGatewayId.Malformed", _BAD),
+    ("Malformed", "natgateway", ""): ("NatGatewayMalformed", _BAD),
+    ("Malformed", "routetable", ""): ("InvalidRouteTableId.Malformed", _BAD),
     ("Malformed", "router", ""): ("InvalidVpcID.Malformed", _BAD),
     ("Malformed", "securitygrouprule", ""): ("InvalidSecurityGroupRuleId.Malformed", _BAD),
     ("Malformed", "owner", ""): ("InvalidUserID.Malformed", _BAD),
@@ -66,6 +79,15 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("Conflict", "floatingip", "in-use"): ("InvalidIPAddress.InUse", _BAD),
     ("Conflict", "floatingip", "associated"): ("Resource.AlreadyAssociated", _BAD),
     ("Conflict", "placementgroup", "in-use"): ("InvalidPlacementGroup.InUse", _BAD),
+    ("Conflict", "internetgateway", "attached"): ("Resource.AlreadyAssociated", _BAD),
+    ("Conflict", "internetgateway", "not-attached"): ("Gateway.NotAttached", _BAD),
+    ("Conflict", "natgateway", "no-gateway"): ("Gateway.NotAttached", _BAD),
+    ("Conflict", "router", "default-exists"): ("DefaultVpcAlreadyExists", _BAD),
+    ("Conflict", "router", "gateway"): ("InvalidParameterValue", _BAD),
+    ("Conflict", "router", "ranges"): ("CidrLimitExceeded", _BAD),
+    ("Conflict", "routetable", "associated"): ("Resource.AlreadyAssociated", _BAD),
+    ("Conflict", "subnet", "default-exists"): ("DefaultSubnetAlreadyExistsInAvailabilityZone", _BAD),
+    ("Conflict", "subnet", "overlap"): ("InvalidSubnet.Conflict", _BAD),
     ("Conflict", "", "in-use"): ("DependencyViolation", _BAD),
     ("Duplicate", "", ""): ("InvalidParameterValue", _BAD),
     ("Duplicate", "image", ""): ("InvalidAMIName.Duplicate", _BAD),
@@ -73,11 +95,17 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("Duplicate", "securitygroup", ""): ("InvalidGroup.Duplicate", _BAD),
     ("Duplicate", "securitygroup", "reserved"): ("InvalidGroup.Reserved", _BAD),
     ("Duplicate", "securitygroup", "rule"): ("InvalidPermission.Duplicate", _BAD),
+    ("Duplicate", "routetable", "route"): ("RouteAlreadyExists", _BAD),
     ("Duplicate", "placementgroup", ""): ("InvalidPlacementGroup.Duplicate", _BAD),
     ("InvalidValue", "", ""): ("InvalidParameterValue", _BAD),
     ("InvalidValue", "image", "name"): ("InvalidAMIName.Malformed", _BAD),
     ("InvalidValue", "instance", "flavor"): ("InvalidInstanceAttributeValue", _BAD),
     ("InvalidValue", "keypair", "key-format"): ("InvalidKey.Format", _BAD),
+    ("InvalidValue", "instance", "interfaces"): ("InvalidInstanceID", _BAD),
+    ("InvalidValue", "router", "overlap"): ("InvalidVpc.Range", _BAD),
+    ("InvalidValue", "router", "range"): ("InvalidVpc.Range", _BAD),
+    ("InvalidValue", "subnet", "overlap"): ("InvalidSubnet.Conflict", _BAD),
+    ("InvalidValue", "subnet", "range"): ("InvalidSubnet.Range", _BAD),
     ("InvalidValue", "", "user-data"): ("InvalidUserData.Malformed", _BAD),
     ("InvalidValue", "", "address-in-use"): ("InvalidIPAddress.InUse", _BAD),
     ("InvalidValue", "", "address-count"): ("InvalidParameterCombination", _BAD),
@@ -100,6 +128,10 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("QuotaExceeded", "", "volumes"): ("VolumeLimitExceeded", _BAD),
     ("QuotaExceeded", "", "ports"): ("NetworkInterfaceLimitExceeded", _BAD),
     ("QuotaExceeded", "", "routers"): ("VpcLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "internetgateways"): ("InternetGatewayLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "natgateways"): ("NatGatewayLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "routes"): ("RouteLimitExceeded", _BAD),
+    ("QuotaExceeded", "", "routetables"): ("RouteTableLimitExceeded", _BAD),
     ("QuotaExceeded", "", "subnets"): ("SubnetLimitExceeded", _BAD),
     ("QuotaExceeded", "", "floatingips"): ("AddressLimitExceeded", _BAD),
     ("QuotaExceeded", "", "rules"): ("RulesPerSecurityGroupLimitExceeded", _BAD),
@@ -128,8 +160,14 @@ _WORDS = {
     "port": "networkInterface",
     "volume": "volume",
     "floatingip": "allocation",
+    "internetgateway": "internetGateway",
+    "natgateway": "natGateway",
+    "routetable": "routeTable",
 }
 """Amazon's words for nouns that the core calls otherwise."""
+
+_LABEL = re.compile(rf"\b({'|'.join(NOUNS)}) ([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})\b")
+"""A noun in a message of the core: kind and uuid (`Noun.label`)."""
 
 INTERNAL = ErrorResponse("InternalError", "An internal error has occurred", 500)
 
@@ -155,8 +193,9 @@ def _of_core(error: PileusError) -> ErrorResponse | None:
 
 
 def _worded(error: PileusError) -> str:
+    message = _LABEL.sub(lambda label: ec2_id(NOUNS[label[1]], label[2]), error.message)
     word = _WORDS.get(error.noun)
     ours = f"The {error.noun} ID"
-    if word is None or not error.message.startswith(ours):
-        return error.message
-    return f"The {word} ID{error.message.removeprefix(ours)}"
+    if word is None or not message.startswith(ours):
+        return message
+    return f"The {word} ID{message.removeprefix(ours)}"

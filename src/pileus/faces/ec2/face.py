@@ -16,18 +16,22 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     identity,
     image,
     instance,
+    internetgateway,
     keypair,
     listed,
-    network,
+    natgateway,
     place,
     placementgroup,
     port,
+    routetable,
     rule,
     securitygroup,
     snapshot,
+    subnet,
     tag,
     unsupported,
     volume,
+    vpc,
 )
 from pileus.faces.ec2.call import ACTIONS, Action, Call
 from pileus.faces.ec2.instance import power

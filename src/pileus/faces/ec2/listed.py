@@ -47,7 +47,6 @@ EMPTY = {
     ),
     "DescribeLaunchTemplates": Listed("LaunchTemplates", "LaunchTemplateIds", "InvalidLaunchTemplateId.NotFound"),
     "DescribeManagedPrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
-    "DescribeNatGateways": Listed("NatGateways", "NatGatewayIds", "NatGatewayNotFound"),
     "DescribePrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
     "DescribeReservedInstances": Listed(
         "ReservedInstances", "ReservedInstancesIds", "InvalidReservedInstancesId.NotFound"
@@ -103,57 +102,6 @@ def _listing(
             raise _absent(listed, ident)
     chosen = [by_id[ident] for ident in requested_ids] if requested_ids else items
     return paging.listed(call.args, listed.member, chosen, supported_filters)
-
-
-def _gateway(router: Router) -> str:
-    return ec2_id(Router, router.uuid, "igw")
-
-
-@action("DescribeInternetGateways")
-def internet_gateways(call: Call) -> dict[str, Any]:
-    """Lists only: the one that each VPC has by itself."""
-    listed = Listed("InternetGateways", "InternetGatewayIds", "InvalidInternetGatewayID.NotFound")
-    items = [
-        {
-            "InternetGatewayId": _gateway(router),
-            "OwnerId": call.caller.account_id,
-            "Attachments": [{"VpcId": router.ec2_id, "State": "available"}],
-            "Tags": [],
-        }
-        for router in verbs.routers(call.caller, call.core)
-    ]
-    return _listing(call, listed, items, _GATEWAY_FILTERS)
-
-
-@action("DescribeRouteTables")
-def route_tables(call: Call) -> dict[str, Any]:
-    """Lists only: each VPC's main table, which leads to its own range and by its internet gateway to all else."""
-    listed = Listed("RouteTables", "RouteTableIds", "InvalidRouteTableID.NotFound")
-    items = [_table(router, call.caller.account_id) for router in verbs.routers(call.caller, call.core)]
-    return _listing(call, listed, items, _TABLE_FILTERS)
-
-
-def _table(router: Router, account: str) -> dict[str, Any]:
-    ident = ec2_id(Router, router.uuid, "rtb")
-    routes = ((router.wanted.cidr, "local", "CreateRouteTable"), (_ANYWHERE, _gateway(router), "CreateRoute"))
-    main = {
-        "Main": True,
-        "RouteTableAssociationId": ec2_id(Router, router.uuid, "rtbassoc"),
-        "RouteTableId": ident,
-        "AssociationState": {"State": "associated"},
-    }
-    return {
-        "RouteTableId": ident,
-        "VpcId": router.ec2_id,
-        "OwnerId": account,
-        "Associations": [main],
-        "PropagatingVgws": [],
-        "Routes": [
-            {"DestinationCidrBlock": cidr, "GatewayId": gateway, "Origin": origin, "State": "active"}
-            for cidr, gateway, origin in routes
-        ],
-        "Tags": [],
-    }
 
 
 @action("DescribeNetworkAcls")
@@ -247,27 +195,6 @@ def classic_link_dns(call: Call) -> dict[str, Any]:
 _CLASSIC = Listed("Vpcs", "VpcIds", "InvalidVpcID.NotFound")
 _CLASSIC_FILTERS = filters.of_members(others={"is-classic-link-enabled": "ClassicLinkEnabled"})
 _CREDIT_FILTERS = filters.of_members("InstanceId")
-_GATEWAY_FILTERS = filters.of_members(
-    *("InternetGatewayId", "OwnerId"),
-    others={"attachment.state": "Attachments.State", "attachment.vpc-id": "Attachments.VpcId"},
-)
-_TABLE_FILTERS = filters.of_members(
-    *("OwnerId", "RouteTableId", "VpcId"),
-    others={
-        "association.main": "Associations.Main",
-        "association.route-table-association-id": "Associations.RouteTableAssociationId",
-        "association.route-table-id": "Associations.RouteTableId",
-        "route.destination-cidr-block": "Routes.DestinationCidrBlock",
-        "route.gateway-id": "Routes.GatewayId",
-        "route.origin": "Routes.Origin",
-        "route.state": "Routes.State",
-    },
-    absent=(
-        *("association.gateway-id", "association.subnet-id", "route.destination-ipv6-cidr-block"),
-        *("route.destination-prefix-list-id", "route.egress-only-internet-gateway-id", "route.instance-id"),
-        *("route.nat-gateway-id", "route.transit-gateway-id", "route.vpc-peering-connection-id"),
-    ),
-)
 _ACL_FILTERS = filters.of_members(
     *("NetworkAclId", "OwnerId", "VpcId"),
     others={

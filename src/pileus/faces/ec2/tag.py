@@ -11,7 +11,9 @@ from pileus.model.errors import InvalidValue
 from pileus.verbs import tag as verbs
 
 _TYPES = {
+    "internetgateway": "internet-gateway",
     "keypair": "key-pair",
+    "routetable": "route-table",
     "router": "vpc",
     "securitygroup": "security-group",
     "securitygrouprule": "security-group-rule",

@@ -53,6 +53,18 @@ _OF_AN_INTERFACE = (
     *("SecondaryPrivateIpAddressCount",),
 )
 
+_OF_A_RANGE = ("Ipv4IpamPoolId", "Ipv4NetmaskLength", "Ipv6CidrBlock", "Ipv6IpamPoolId", "Ipv6NetmaskLength")
+_OF_A_VPC_RANGE = (*_OF_A_RANGE, "AmazonProvidedIpv6CidrBlock", "Ipv6CidrBlockNetworkBorderGroup", "Ipv6Pool")
+
+_OF_A_ROUTE: dict[str, Accepted] = dict.fromkeys(
+    (
+        *("CarrierGatewayId", "CoreNetworkArn", "DestinationIpv6CidrBlock", "DestinationPrefixListId"),
+        *("EgressOnlyInternetGatewayId", "LocalGatewayId", "OdbNetworkArn", "TransitGatewayId", "VpcEndpointId"),
+        "VpcPeeringConnectionId",
+    ),
+    NONE,
+)
+
 REFUSED: dict[str, dict[str, Accepted]] = {
     "AllocateAddress": {
         "CustomerOwnedIpv4Pool": NONE,
@@ -60,6 +72,43 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         "IpamPoolId": NONE,
         "PublicIpv4Pool": ("amazon",),
     },
+    "AssociateRouteTable": {"GatewayId": NONE, "PublicIpv4Pool": NONE},
+    "AssociateVpcCidrBlock": dict.fromkeys(_OF_A_VPC_RANGE, NONE),
+    "CreateNatGateway": {
+        "AvailabilityMode": ("zonal",),
+        **dict.fromkeys(
+            (
+                *("AvailabilityZoneAddresses", "SecondaryAllocationIds", "SecondaryPrivateIpAddressCount"),
+                *("SecondaryPrivateIpAddresses", "VpcId"),
+            ),
+            NONE,
+        ),
+    },
+    "CreateRoute": _OF_A_ROUTE,
+    "CreateSubnet": dict.fromkeys((*_OF_A_RANGE, "Ipv6Native", "OutpostArn"), NONE),
+    "CreateVpc": {
+        "InstanceTenancy": ("default",),
+        **dict.fromkeys((*_OF_A_VPC_RANGE, "VpcEncryptionControl"), NONE),
+    },
+    "DeleteRoute": dict.fromkeys(("DestinationIpv6CidrBlock", "DestinationPrefixListId"), NONE),
+    "ModifySubnetAttribute": {
+        "PrivateDnsHostnameTypeOnLaunch": ("ip-name",),
+        **dict.fromkeys(
+            (
+                "AssignIpv6AddressOnCreation.Value",
+                "CustomerOwnedIpv4Pool",
+                "DisableLniAtDeviceIndex.Value",
+                "EnableDns64.Value",
+                "EnableLniAtDeviceIndex",
+                "EnableResourceNameDnsAAAARecordOnLaunch.Value",
+                "EnableResourceNameDnsARecordOnLaunch.Value",
+                "MapCustomerOwnedIpOnLaunch.Value",
+            ),
+            NONE,
+        ),
+    },
+    "ModifyVpcAttribute": {"EnableNetworkAddressUsageMetrics.Value": NONE},
+    "ReplaceRoute": {"LocalTarget": NONE, **_OF_A_ROUTE},
     "CreatePlacementGroup": {"Operator": NONE, "ParentGroupId": NONE, "SpreadLevel": ("host",)},
     "ModifyInstanceAttribute": {"Kernel": NONE, "Ramdisk": NONE},
     "RunInstances": {

@@ -50,7 +50,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The parameters of a launch. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
 
     `placementgroup` is a placement group's name or id. `numbered` ones have their numbers from the beginning, and are
-    called by them in their network. `map_public`: the port's public address is the loopback one.
+    called by them in their network. `map_public`: the port's public address is the loopback one; None: as its subnet
+    says.
 
     As many as possible from `least` to `most` are launched, or none. Defaults are left out of the form that a client
     token remembers: a later version may add fields.
@@ -67,7 +68,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group_names: Idents = ()
     subnet: Ident = ""
     address: Ident = ""
-    map_public: bool = True
+    map_public: bool | None = None
     port_description: Description = ""
     zone: Ident = ""
     placementgroup: Ident = ""
@@ -340,7 +341,7 @@ def _port(request: Launch, plan: _Plan, instance: Instance, address: str) -> Por
         subnet=plan.subnet.uuid,
         instance=instance.uuid,
         groups=tuple(group.uuid for group in plan.groups),
-        map_public=request.map_public,
+        map_public=plan.subnet.wanted.map_public if request.map_public is None else request.map_public,
         description=request.port_description,
     )
     return Port(

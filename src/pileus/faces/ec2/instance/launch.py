@@ -163,7 +163,7 @@ def _of_interface(interfaces: list[dict[str, Any]]) -> dict[str, Any]:
         "address": _address(interface),
         "groups": tuple(interface.get("Groups", ())),
         "group_names": (),
-        "map_public": interface.get("AssociatePublicIpAddress", True),
+        "map_public": interface.get("AssociatePublicIpAddress"),
         "port_description": interface.get("Description", ""),
     }
 

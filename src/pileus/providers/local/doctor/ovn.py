@@ -24,6 +24,7 @@ _OWNED = {
     "localport": "network",
     "gateway": "network",
     "router-port": "network",
+    "route": "router",
     "snat": "router",
     "outside": "router",
     "bandwidth": "port",

@@ -60,6 +60,11 @@ def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
     controller.remove(rows, str(own))
 
 
+def gateway_port(subnet: str) -> str:
+    """The name of the router's port on the subnet with this uuid."""
+    return f"lrp-{subnet}"
+
+
 def _router(rows: NorthboundRows, spec: NetworkSpec) -> Any:
     if spec.router is None:
         return None
@@ -97,7 +102,7 @@ def _gateway(rows: NorthboundRows, row: Any, router: Any, subnet: SubnetSpec, ne
         rows.delete("Logical_Router_Port", inside)
         rows.delete("Logical_Switch_Port", outside)
         return
-    name = f"lrp-{subnet.uuid}"
+    name = gateway_port(subnet.uuid)
     prefix = ipaddress.IPv4Network(subnet.cidr).prefixlen
     rows.put(
         "Logical_Router_Port",
@@ -105,6 +110,7 @@ def _gateway(rows: NorthboundRows, row: Any, router: Any, subnet: SubnetSpec, ne
         name=name,
         mac=subnet.gateway_mac,
         networks=[f"{subnet.gateway}/{prefix}"],
+        options={"route_table": subnet.table} if subnet.table else {},
         external_ids=_belongs("gateway", network),
     )
     rows.attach(router, "ports", inside)

@@ -36,7 +36,7 @@ def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
         type="",
         enabled=[],
         addresses=[address],
-        port_security=[address],
+        port_security=[spec.mac if spec.forwards else address],
         dhcpv4_options=options.uuid,
         options=dhcp.hostname(spec.hostname),
         external_ids=marks_of(spec),

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 import uuid as uuids
+from collections.abc import Iterable
 from typing import Any
 
 from pileus.model import addresses
 from pileus.model.noun import Revision
-from pileus.model.spec import RouterSpec
+from pileus.model.spec import RouterSpec, RouteSpec
 from pileus.providers.local.network import controller, outside
+from pileus.providers.local.network.network import gateway_port
 from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived, marks_of
 
 TABLE = "Logical_Router"
-WAY_OUT = (
-    ("NAT", "snat"),
-    ("Logical_Router_Static_Route", "default-route"),
-    ("Logical_Router_Port", "outside"),
-    ("Logical_Switch_Port", "outside-port"),
-)
+WAY_OUT = (("Logical_Router_Port", "outside"), ("Logical_Switch_Port", "outside-port"))
 """The rows, by table and by what they are derived, that give a router its way to the outside."""
+
+_ROUTE, _SOURCE = "route", "snat"
+_EVERYWHERE = RouteSpec(cidr="0.0.0.0/0")
 
 
 def ensure(rows: NorthboundRows, spec: RouterSpec) -> None:
@@ -34,6 +34,8 @@ def ensure(rows: NorthboundRows, spec: RouterSpec) -> None:
         _gateways(rows, None, spec.uuid, ())
         for table, what in WAY_OUT:
             rows.delete(table, derived(spec.uuid, what))
+    _routes(rows, row, spec)
+    _sources(rows, row, spec)
 
 
 def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
@@ -50,39 +52,87 @@ def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
 
 
 def _way_out(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
-    """The router's port on the outside network, its default route, and its own address for all who have none."""
+    """The router's port on the outside network."""
     row_of = {what: derived(spec.uuid, what) for _, what in WAY_OUT}
-    name, ours = f"out-{spec.uuid}", {KIND: "outside", UUID: spec.uuid}
+    ours = {KIND: "outside", UUID: spec.uuid}
     port = rows.put(
         "Logical_Router_Port",
         row_of["outside"],
-        name=name,
+        name=_outside_port(spec.uuid),
         mac=addresses.outside_mac(spec.address),
         networks=[f"{spec.address}/{ipaddress.IPv4Network(spec.outside).prefixlen}"],
         external_ids=ours,
     )
     rows.attach(row, "ports", row_of["outside"])
     _gateways(rows, port, spec.uuid, spec.gateways or tuple(filter(None, [rows.gateway])))
-    outside.join(rows, row_of["outside-port"], name, ours)
-    rows.put(
-        "Logical_Router_Static_Route",
-        row_of["default-route"],
-        ip_prefix="0.0.0.0/0",
-        nexthop=addresses.gateway(spec.outside),
-        output_port=name,
-        external_ids=ours,
-    )
-    rows.attach(row, "static_routes", row_of["default-route"])
-    if spec.cidr:
+    outside.join(rows, row_of["outside-port"], _outside_port(spec.uuid), ours)
+
+
+def _outside_port(uuid: str) -> str:
+    return f"out-{uuid}"
+
+
+def _routes(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
+    """The routes of each table; those of a router without tables are for all of its subnets.
+
+    OVN looks into the routes without a table first: a router with tables has none of these.
+    """
+    routes = [(table.uuid, route) for table in spec.tables for route in table.routes]
+    wanted: list[uuids.UUID] = []
+    for table, route in routes if spec.tables else [("", _EVERYWHERE)]:
+        if route.target == "outside" and not spec.address:
+            continue
+        wanted.append(derived(spec.uuid, f"{_ROUTE}-{table}-{route.cidr}"))
+        rows.put(
+            "Logical_Router_Static_Route",
+            wanted[-1],
+            ip_prefix=route.cidr,
+            route_table=table,
+            nexthop=_next_hop(spec, route),
+            output_port=_output_port(spec, route),
+            external_ids={KIND: _ROUTE, UUID: spec.uuid},
+        )
+    _hold(rows, row, "Logical_Router_Static_Route", "static_routes", wanted)
+
+
+def _next_hop(spec: RouterSpec, route: RouteSpec) -> str:
+    if route.target == "nowhere":
+        return "discard"
+    return route.address or addresses.gateway(spec.outside)
+
+
+def _output_port(spec: RouterSpec, route: RouteSpec) -> list[str]:
+    if route.target == "nowhere":
+        return []
+    return [gateway_port(route.subnet) if route.subnet else _outside_port(spec.uuid)]
+
+
+def _sources(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
+    """The addresses that guests without a floating one are seen by outside."""
+    wanted: list[uuids.UUID] = []
+    for source in spec.sources if spec.address else ():
+        wanted.append(derived(spec.uuid, f"{_SOURCE}-{source.cidr}"))
         rows.put(
             "NAT",
-            row_of["snat"],
-            type="snat",
-            external_ip=spec.address,
-            logical_ip=spec.cidr,
-            external_ids={KIND: "snat", UUID: spec.uuid},
+            wanted[-1],
+            type=_SOURCE,
+            external_ip=source.address,
+            logical_ip=source.cidr,
+            external_ids={KIND: _SOURCE, UUID: spec.uuid},
         )
-        rows.attach(row, "nat", row_of["snat"])
+    _hold(rows, row, "NAT", "nat", wanted, _SOURCE)
+
+
+def _hold(
+    rows: NorthboundRows, row: Any, table: str, column: str, wanted: Iterable[uuids.UUID], kind: str = ""
+) -> None:
+    """Make the references `column` of the router name those rows, of those of `kind` (all kinds if empty)."""
+    wanted = set(wanted)
+    for held in [] if row._data is None else getattr(row, column):  # noqa: SLF001  (ovs offers no other way)
+        if held.uuid not in wanted and (not kind or held.external_ids.get(KIND) == kind):
+            rows.delete(table, held.uuid)
+    for uuid in wanted:
+        rows.attach(row, column, uuid)
 
 
 def _gateways(rows: NorthboundRows, port: Any, router: str, chassis: tuple[str, ...]) -> None:

@@ -1,0 +1,114 @@
+"""Subnets, each on a network of its own, and the addresses in them that nobody has yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.ids import uuid_of
+from pileus.faces.ec2.names import zone_id
+from pileus.faces.ec2.tag import shown, specified
+from pileus.model.errors import InvalidValue
+from pileus.model.router import Router
+from pileus.model.subnet import Subnet
+from pileus.verbs import network as networks
+from pileus.verbs import subnet as verbs
+from pileus.verbs.network import SubnetView
+
+
+@action("CreateSubnet")
+def create(call: Call) -> dict[str, Any]:
+    """Make a subnet in a range of a VPC; what is launched in it has no public address unless the launch says so."""
+    args = call.args
+    if "CidrBlock" not in args:
+        raise missing("cidrBlock")
+    tags = specified(args, "subnet")["subnet"]
+    router = uuid_of(call, Router, args["VpcId"])
+    subnet = verbs.create(call.caller, call.core, router, args["CidrBlock"], _zone(call), tags)
+    return {"Subnet": _made(call, subnet)}
+
+
+@action("CreateDefaultSubnet")
+def create_default(call: Call) -> dict[str, Any]:
+    """Make the default subnet of the default VPC anew."""
+    return {"Subnet": _made(call, verbs.create_default(call.caller, call.core, _zone(call)))}
+
+
+def _zone(call: Call) -> str:
+    """The name of the zone that is named, or whose id is; empty for none."""
+    name, ident = call.args.get("AvailabilityZone", ""), call.args.get("AvailabilityZoneId", "")
+    if ident and ident != zone_id(call.core.place.zone):
+        raise InvalidValue(f"Invalid availability zone: [{ident[:40]}]", ident=ident[:40], reason="zone")
+    return name or (call.core.place.zone if ident else "")
+
+
+def _made(call: Call, subnet: Subnet) -> dict[str, Any]:
+    (view,) = networks.subnets(call.caller, call.core, [subnet.ec2_id])
+    return _subnet(call, view)
+
+
+@action("DeleteSubnet")
+def delete(call: Call) -> dict[str, Any]:
+    """Delete a subnet when nothing is in it."""
+    verbs.delete(call.caller, call.core, uuid_of(call, Subnet, call.args["SubnetId"]))
+    return {}
+
+
+@action("ModifySubnetAttribute")
+def modify_attribute(call: Call) -> dict[str, Any]:
+    """Say whether later launches in a subnet have public addresses."""
+    uuid = uuid_of(call, Subnet, call.args["SubnetId"])
+    map_public = call.args.get("MapPublicIpOnLaunch", {}).get("Value")
+    if map_public is not None:
+        verbs.modify(call.caller, call.core, uuid, map_public=map_public)
+    return {}
+
+
+@action("DescribeSubnets")
+def describe(call: Call) -> dict[str, Any]:
+    """List subnets, by id or all."""
+    views = networks.subnets(call.caller, call.core, call.args.get("SubnetIds", ()))
+    return paging.listed(call.args, "Subnets", [_subnet(call, view) for view in views], _SUBNET_FILTERS)
+
+
+def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
+    subnet, account = view.subnet, call.caller.account_id
+    zone = subnet.wanted.zone or call.core.place.zone
+    return {
+        "SubnetId": subnet.ec2_id,
+        "SubnetArn": f"arn:aws:ec2:{call.core.place.region}:{account}:subnet/{subnet.ec2_id}",
+        "OwnerId": account,
+        "State": "available",
+        "VpcId": view.router.ec2_id,
+        "CidrBlock": subnet.wanted.cidr,
+        "AvailableIpAddressCount": view.free,
+        "AvailabilityZone": zone,
+        "AvailabilityZoneId": zone_id(zone),
+        "DefaultForAz": subnet.wanted.default,
+        "MapPublicIpOnLaunch": subnet.wanted.map_public,
+        "AssignIpv6AddressOnCreation": False,
+        "Ipv6CidrBlockAssociationSet": [],
+        "Ipv6Native": False,
+        "EnableDns64": False,
+        "MapCustomerOwnedIpOnLaunch": False,
+        "Tags": shown(subnet.tags),
+    }
+
+
+_SUBNET_FILTERS = filters.of_members(
+    *("AvailabilityZone", "AvailabilityZoneId", "AvailableIpAddressCount", "CidrBlock", "DefaultForAz"),
+    *("EnableDns64", "Ipv6Native", "MapCustomerOwnedIpOnLaunch", "MapPublicIpOnLaunch", "OwnerId", "State"),
+    *("SubnetArn", "SubnetId", "VpcId"),
+    others={
+        "availabilityZone": "AvailabilityZone",
+        "availabilityZoneId": "AvailabilityZoneId",
+        "cidr": "CidrBlock",
+        "cidrBlock": "CidrBlock",
+        "defaultForAz": "DefaultForAz",
+    },
+    absent=(
+        *("customer-owned-ipv4-pool", "ipv6-cidr-block-association.association-id"),
+        *("ipv6-cidr-block-association.ipv6-cidr-block", "ipv6-cidr-block-association.state", "outpost-arn"),
+    ),
+)

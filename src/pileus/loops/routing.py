@@ -1,0 +1,69 @@
+"""The routes and source addresses of a router, from the route tables of its subnets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pileus.model.floatingip import FloatingIp
+from pileus.model.internetgateway import InternetGateway
+from pileus.model.natgateway import NatGateway
+from pileus.model.noun import only
+from pileus.model.port import Port
+from pileus.model.spec import RouteSpec, RouteTableSpec, SourceSpec
+from pileus.rules.routetable import subnets_of, table_of, tables_of, targets_of
+
+if TYPE_CHECKING:
+    from pileus.model.noun import Noun
+    from pileus.model.router import Router
+    from pileus.model.routetable import NetworkRoute, RouteTable
+    from pileus.store.reader import Reader
+
+
+class Routing(NamedTuple):
+    """The parts of a router's order that follow from its tables, and the nouns that the order's record carries."""
+
+    tables: tuple[RouteTableSpec, ...]
+    sources: tuple[SourceSpec, ...]
+    nouns: list[Noun]
+
+
+def routing(tx: Reader, router: Router) -> Routing:
+    """The routing of a router as its address is now. A router without tables leads everything outside."""
+    tables, address = tables_of(tx, router.uuid), router.assigned.address
+    if not tables:
+        sources = (SourceSpec(cidr=router.wanted.cidr, address=address),) if router.wanted.cidr and address else ()
+        return Routing((), sources, [])
+    targets = targets_of(tx, router.uuid, tables)
+    specs = tuple(
+        RouteTableSpec(uuid=table.uuid, routes=tuple(_route(route, targets) for route in table.wanted.routes))
+        for table in tables
+    )
+    gateways = [*only(InternetGateway, targets.values()), *only(NatGateway, targets.values())]
+    return Routing(specs, _sources(tx, router, tables, targets), [*tables, *gateways])
+
+
+def _route(route: NetworkRoute, targets: dict[str, Noun]) -> RouteSpec:
+    target = targets.get(route.uuid)
+    if target is None:
+        return RouteSpec(cidr=route.cidr, target="nowhere")
+    for port in only(Port, [target]):
+        address, subnet = port.assigned.address, port.wanted.subnet
+        return RouteSpec(cidr=route.cidr, target="address", address=address, subnet=subnet)
+    return RouteSpec(cidr=route.cidr)
+
+
+def _sources(tx: Reader, router: Router, tables: list[RouteTable], targets: dict[str, Noun]) -> tuple[SourceSpec, ...]:
+    """The address that each subnet with a way out is seen by: that of its NAT gateway, or the router's."""
+    floating = tx.many(FloatingIp, [nat.wanted.floatingip for nat in only(NatGateway, targets.values())])
+    sources = []
+    for subnet in subnets_of(tx, router.uuid):
+        table = table_of(tables, subnet.uuid)
+        reached = [targets[route.uuid] for route in table.wanted.routes if route.uuid in targets] if table else []
+        nats = only(NatGateway, reached)
+        if nats:
+            address = floating[nats[0].wanted.floatingip].assigned.address
+        else:
+            address = router.assigned.address if only(InternetGateway, reached) else ""
+        if address:
+            sources.append(SourceSpec(cidr=subnet.wanted.cidr, address=address))
+    return tuple(sources)

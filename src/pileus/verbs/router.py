@@ -1,0 +1,126 @@
+"""Routers: made with a range of addresses, changed, and deleted when nothing is on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model import addresses
+from pileus.model.errors import Conflict, InvalidValue, NotFound
+from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.network import Network
+from pileus.model.router import Range, Router, Wanted
+from pileus.model.securitygroup import SecurityGroup
+from pileus.rules import find, routetable, securitygroup
+from pileus.rules.defaultnetwork import add_default_network
+from pileus.rules.network import check_range
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pileus.model.caller import Caller
+    from pileus.rules.core import Core
+
+RANGES = 5
+"""Ranges of a router."""
+
+
+def create(caller: Caller, core: Core, cidr: str, tags: Mapping[str, str] | None = None) -> Router:
+    """Make a router with a main route table and a default group. Raises InvalidValue for a bad range."""
+    check_range(cidr, Router.KIND)
+    with core.store.write() as tx:
+        wanted = Wanted(cidr=cidr, dns_hostnames=False)
+        router = Router(uuid=new_uuid(), project=caller.project, tags=dict(tags or {}), wanted=wanted)
+        router = tx.add(router)
+        routetable.add_main(tx, router)
+        group = securitygroup.default(tx, caller.project, router.uuid)
+        for noun in (router, group):
+            tx.add_journal_line(caller, noun, f"{noun.KIND}.create", goal=noun.generation)
+            tx.wake(noun)
+        return router
+
+
+def create_default(caller: Caller, core: Core) -> Router:
+    """Make the project's default router anew, with its network, subnet, group and way out. Raises Conflict."""
+    with core.store.write() as tx:
+        for router in tx.list(Router, project=caller.project):
+            if router.wanted.default and not router.wanted.gone:
+                text = f"The project has a default router, {router.label}."
+                raise Conflict(text, noun=Router.KIND, ident=router.uuid, reason="default-exists")
+        return add_default_network(caller, core, tx, caller.project)
+
+
+def modify(
+    caller: Caller, core: Core, uuid: str, *, dns_support: bool | None = None, dns_hostnames: bool | None = None
+) -> None:
+    """Change what guests are told of names; None leaves it as it is."""
+    with core.store.write() as tx:
+        router = find.living(caller, tx, Router, uuid)
+        given = {"dns_support": dns_support, "dns_hostnames": dns_hostnames}
+        changes = {name: value for name, value in given.items() if value is not None}
+        router = tx.want(router, msgspec.structs.replace(router.wanted, **changes))
+        tx.add_journal_line(caller, router, "router.modify", outcome="done")
+        networks = [network.uuid for network in tx.referring(Network, [router.uuid])]
+        tx.wake_all(Network.KIND, networks)
+
+
+def add_range(caller: Caller, core: Core, uuid: str, cidr: str) -> Range:
+    """Give the router a further range. Raises InvalidValue for one that overlaps, Conflict for too many."""
+    check_range(cidr, Router.KIND)
+    with core.store.write() as tx:
+        router = find.living(caller, tx, Router, uuid)
+        if any(addresses.overlap(cidr, other) for other in router.cidrs):
+            text = f"The range {cidr} overlaps with a range of {router.label}."
+            raise InvalidValue(text, noun=Router.KIND, ident=cidr, reason="overlap")
+        if len(router.cidrs) >= RANGES:
+            raise Conflict(f"A router has at most {RANGES} ranges.", noun=Router.KIND, ident=uuid, reason="ranges")
+        added = Range(id=new_ec2("vpc-cidr-assoc"), cidr=cidr)
+        router = tx.want(router, msgspec.structs.replace(router.wanted, ranges=(*router.wanted.ranges, added)))
+        tx.add_journal_line(caller, router, "router.modify", outcome="done")
+        return added
+
+
+def remove_range(caller: Caller, core: Core, ident: str) -> tuple[Router, Range]:
+    """Take a range (by its id) away. Raises NotFound, Conflict while a subnet is in it, InvalidValue for the first."""
+    with core.store.write() as tx:
+        for router in tx.list(Router, project=caller.project):
+            for each in router.wanted.ranges if not router.wanted.gone else ():
+                if each.id != ident:
+                    continue
+                if any(
+                    addresses.overlap(subnet.wanted.cidr, each.cidr)
+                    for subnet in routetable.subnets_of(tx, router.uuid)
+                ):
+                    text = f"The range {each.cidr} has subnets."
+                    raise Conflict(text, noun=Router.KIND, ident=ident, reason="in-use")
+                left = tuple(other for other in router.wanted.ranges if other != each)
+                changed = tx.want(router, msgspec.structs.replace(router.wanted, ranges=left))
+                tx.add_journal_line(caller, changed, "router.modify", outcome="done")
+                return changed, each
+    text = f"The association '{ident}' does not exist."
+    raise NotFound(text, noun=Router.KIND, ident=ident, reason="range")
+
+
+def delete(caller: Caller, core: Core, uuid: str) -> None:
+    """Delete a router with its main route table and default group. Raises Conflict while anything else is on it."""
+    with core.store.write() as tx:
+        router = find.living(caller, tx, Router, uuid)
+        tx.lock(router)
+        tables = [table for table in routetable.tables_of(tx, uuid) if table.wanted.main]
+        groups = [group for group in tx.referring(SecurityGroup, [uuid]) if group.wanted.default or group.wanted.gone]
+        networks = [network for network in tx.referring(Network, [uuid]) if network.wanted.gone]
+        going = {noun.uuid for noun in (*tables, *groups, *networks)}
+        if any(user not in going for _, user, _ in tx.referrers(uuid)):
+            text = f"The {router.label} has dependencies and cannot be deleted."
+            raise Conflict(text, noun=Router.KIND, ident=uuid, reason="in-use")
+        for table in tables:
+            tx.make_tombstone(tx.want_gone(table))
+        for group in groups:
+            if not group.wanted.gone:
+                tx.want_gone(group)
+                tx.add_journal_line(caller, group, "securitygroup.delete")
+                tx.wake(group)
+        router = tx.want_gone(router)
+        tx.add_journal_line(caller, router, "router.delete")
+        tx.wake(router)

@@ -1,0 +1,258 @@
+"""NetworkRoute tables: made for a router, given routes, associated with subnets."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model import addresses
+from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
+from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.instance import Instance
+from pileus.model.internetgateway import InternetGateway
+from pileus.model.natgateway import NatGateway
+from pileus.model.network import Network
+from pileus.model.port import Port
+from pileus.model.router import Router
+from pileus.model.routetable import NetworkRoute, RouteTable, SubnetAssociation, Wanted
+from pileus.model.subnet import Subnet
+from pileus.rules import find
+from pileus.rules.routetable import gateway_of, table_of, tables_of, targets_of, wake_networks, wake_router
+from pileus.rules.token import once
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pileus.model.caller import Caller
+    from pileus.rules.core import Core
+    from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
+
+
+class RouteTableView(msgspec.Struct, frozen=True, kw_only=True):
+    """A table with its router, and the uuids of the nouns that routes lead to and that are there."""
+
+    table: RouteTable
+    router: Router
+    active: frozenset[str]
+
+
+LINK_LOCAL = "169.254.0.0/16"
+
+
+def create(
+    caller: Caller, core: Core, router: str, tags: Mapping[str, str] | None = None, token: str = ""
+) -> RouteTable:
+    """Make a table without routes for the router with this uuid."""
+    with core.store.write() as tx:
+
+        def make() -> RouteTable:
+            on = find.living(caller, tx, Router, router)
+            wanted = Wanted(router=on.uuid)
+            table = tx.add(RouteTable(uuid=new_uuid(), project=on.project, tags=dict(tags or {}), wanted=wanted))
+            tx.add_journal_line(caller, table, "routetable.create", outcome="done")
+            wake_router(tx, on.uuid)
+            return table
+
+        return once(caller, tx, RouteTable, token, [router, dict(tags or {})], make)
+
+
+def delete(caller: Caller, core: Core, uuid: str) -> None:
+    """Delete a table. Raises Conflict for a main one, and while a subnet is associated with it."""
+    with core.store.write() as tx:
+        table = find.living(caller, tx, RouteTable, uuid)
+        if table.wanted.main or table.wanted.associations:
+            text = f"The {table.label} has dependencies and cannot be deleted."
+            raise Conflict(text, noun=RouteTable.KIND, ident=uuid, reason="in-use")
+        tx.make_tombstone(_wanted(caller, tx, table, "delete", gone=True))
+
+
+def associate(caller: Caller, core: Core, uuid: str, subnet: str) -> str:
+    """Have a subnet (by uuid) go by a table; the id of the association. Raises Conflict where it goes by another."""
+    with core.store.write() as tx:
+        table = find.living(caller, tx, RouteTable, uuid)
+        on = _subnet(caller, tx, table, subnet)
+        for association in table.wanted.associations:
+            if association.subnet == subnet:
+                return association.id
+        return _associate(caller, tx, table, on)
+
+
+def disassociate(caller: Caller, core: Core, association: str) -> None:
+    """Have the subnet of an association (by its id) go by the main table. Raises NotFound, InvalidValue."""
+    with core.store.write() as tx:
+        table = _of_association(caller, tx, association)
+        if table.wanted.main == association:
+            text = f"The main table {table.label} cannot be disassociated: make another table the main one."
+            raise InvalidValue(text, noun=RouteTable.KIND, ident=association, reason="main")
+        wake_networks(tx, [_dissociate(caller, tx, table, association)])
+
+
+def replace_association(caller: Caller, core: Core, association: str, uuid: str) -> str:
+    """Have the subnet of an association, or all that go by the main table, go by another table; the new id."""
+    with core.store.write() as tx:
+        old, new = _of_association(caller, tx, association), find.living(caller, tx, RouteTable, uuid)
+        if old.wanted.router != new.wanted.router:
+            raise _of_another(new, old.label)
+        if old.wanted.main != association:
+            return _associate(caller, tx, new, _dissociate(caller, tx, old, association))
+        if old.uuid == new.uuid:
+            return association
+        _wanted(caller, tx, old, "disassociate", main="")
+        new = _wanted(caller, tx, new, "associate", main=new_ec2("rtbassoc"))
+        networks = tx.referring(Network, [new.wanted.router])
+        tx.wake_all(Network.KIND, [network.uuid for network in networks])
+        return new.wanted.main
+
+
+def add_route(caller: Caller, core: Core, uuid: str, cidr: str, target: str, ident: str) -> None:
+    """Lead `cidr` to the noun `ident` (a uuid) of kind `target`. Raises Duplicate where the table has such a route."""
+    with core.store.write() as tx:
+        table = find.living(caller, tx, RouteTable, uuid)
+        route = _route(caller, tx, table, cidr, target, ident)
+        if any(other.cidr == route.cidr for other in table.wanted.routes):
+            text = f"The route identified by {route.cidr} already exists."
+            raise Duplicate(text, noun=RouteTable.KIND, ident=route.cidr, reason="route")
+        _wanted(caller, tx, table, "modify", routes=(*table.wanted.routes, route))
+
+
+def replace_route(caller: Caller, core: Core, uuid: str, cidr: str, target: str, ident: str) -> None:
+    """Lead a route of the table elsewhere. Raises NotFound where it has none to `cidr`."""
+    with core.store.write() as tx:
+        table = find.living(caller, tx, RouteTable, uuid)
+        route = _route(caller, tx, table, cidr, target, ident)
+        if all(other.cidr != route.cidr for other in table.wanted.routes):
+            raise _no_route(route.cidr)
+        routes = tuple(route if other.cidr == route.cidr else other for other in table.wanted.routes)
+        _wanted(caller, tx, table, "modify", routes=routes)
+
+
+def remove_route(caller: Caller, core: Core, uuid: str, cidr: str) -> None:
+    """Take the route to `cidr` away. Raises NotFound."""
+    with core.store.write() as tx:
+        table, destination = find.living(caller, tx, RouteTable, uuid), _destination(cidr)
+        routes = tuple(route for route in table.wanted.routes if route.cidr != destination)
+        if routes == table.wanted.routes:
+            raise _no_route(destination)
+        _wanted(caller, tx, table, "modify", routes=routes)
+
+
+def _wanted(caller: Caller, tx: Writer, table: RouteTable, verb: str, **changes: object) -> RouteTable:
+    """The table as changed, in the journal; its router is woken."""
+    table = tx.want(table, msgspec.structs.replace(table.wanted, **changes))
+    tx.add_journal_line(caller, table, f"routetable.{verb}", outcome="done")
+    wake_router(tx, table.wanted.router)
+    return table
+
+
+def _associate(caller: Caller, tx: Writer, table: RouteTable, subnet: Subnet) -> str:
+    other = table_of(tables_of(tx, table.wanted.router), subnet.uuid)
+    if other is not None and any(each.subnet == subnet.uuid for each in other.wanted.associations):
+        text = f"The {subnet.label} is associated with {other.label}."
+        raise Conflict(text, noun=RouteTable.KIND, ident=subnet.uuid, reason="associated")
+    association = SubnetAssociation(id=new_ec2("rtbassoc"), subnet=subnet.uuid)
+    _wanted(caller, tx, table, "associate", associations=(*table.wanted.associations, association))
+    wake_networks(tx, [subnet])
+    return association.id
+
+
+def _dissociate(caller: Caller, tx: Writer, table: RouteTable, association: str) -> Subnet:
+    """Take an association out of its table; the subnet that it named."""
+    subnet = next(each.subnet for each in table.wanted.associations if each.id == association)
+    left = tuple(each for each in table.wanted.associations if each.id != association)
+    _wanted(caller, tx, table, "disassociate", associations=left)
+    return tx.need(Subnet, subnet)
+
+
+def _of_association(caller: Caller, tx: Reader, association: str) -> RouteTable:
+    for table in tx.list(RouteTable, project=caller.project):
+        if association and association in (table.wanted.main, *(each.id for each in table.wanted.associations)):
+            return table
+    text = f"The association ID '{association}' does not exist"
+    raise NotFound(text, noun=RouteTable.KIND, ident=association, reason="association")
+
+
+def _subnet(caller: Caller, tx: Reader, table: RouteTable, uuid: str) -> Subnet:
+    subnet = find.living(caller, tx, Subnet, uuid)
+    if tx.need(Network, subnet.wanted.network).wanted.router != table.wanted.router:
+        raise _of_another(table, subnet.label)
+    return subnet
+
+
+def _of_another(table: RouteTable, other: str) -> InvalidValue:
+    text = f"The {table.label} and {other} belong to different networks"
+    return InvalidValue(text, noun=RouteTable.KIND, ident=table.uuid, reason="other-router")
+
+
+def _no_route(cidr: str) -> NotFound:
+    text = f"No route with the destination {cidr} in the route table."
+    return NotFound(text, noun=RouteTable.KIND, ident=cidr, reason="route")
+
+
+def _destination(cidr: str) -> str:
+    try:
+        return str(ipaddress.IPv4Network(cidr, strict=False))
+    except ValueError as error:
+        text = f"The destination '{cidr[:40]}' is malformed: {error}."
+        raise InvalidValue(text, noun=RouteTable.KIND, ident=cidr[:40], reason="cidr") from error
+
+
+def _route(caller: Caller, tx: Reader, table: RouteTable, cidr: str, target: str, ident: str) -> NetworkRoute:
+    """The route, checked: its target stands on the table's router, and its range is not the router's own."""
+    destination = _destination(cidr)
+    router = tx.need(Router, table.wanted.router)
+    if any(addresses.inside(destination, own) for own in router.cidrs):
+        text = f"The destination {destination} is equal to or more specific than a range of {router.label}."
+        raise InvalidValue(text, noun=RouteTable.KIND, ident=destination, reason="local")
+    if addresses.inside(destination, LINK_LOCAL):
+        text = f"The destination {destination} is in the range {LINK_LOCAL}, in which the metadata service is."
+        raise InvalidValue(text, noun=RouteTable.KIND, ident=destination, reason="local")
+    if target == InternetGateway.KIND:
+        return _gateway_route(caller, tx, table, destination, ident)
+    instance = ""
+    if target == Instance.KIND:
+        instance, ident = ident, _only_port(caller, tx, ident)
+    if target == NatGateway.KIND:
+        router_uuid = find.living(caller, tx, NatGateway, ident).wanted.router
+        route = NetworkRoute(cidr=destination, target="natgateway", uuid=ident)
+    else:
+        network = find.living(caller, tx, Port, ident).wanted.network
+        router_uuid = tx.need(Network, network).wanted.router or ""
+        route = NetworkRoute(cidr=destination, target="port", uuid=ident, instance=instance)
+    if router_uuid != table.wanted.router:
+        raise _of_another(table, f"{target} {ident}")
+    return route
+
+
+def _gateway_route(caller: Caller, tx: Reader, table: RouteTable, destination: str, ident: str) -> NetworkRoute:
+    gateway = find.living(caller, tx, InternetGateway, ident)
+    attached = gateway_of(tx, table.wanted.router)
+    if attached is None or attached.uuid != gateway.uuid:
+        raise _of_another(table, gateway.label)
+    return NetworkRoute(cidr=destination, target="internetgateway", uuid=gateway.uuid)
+
+
+def _only_port(caller: Caller, tx: Reader, instance: str) -> str:
+    """The uuid of the only interface of an instance."""
+    row = find.living(caller, tx, Instance, instance)
+    ports = [port for port in tx.referring(Port, [row.uuid]) if not port.wanted.gone]
+    if len(ports) != 1:
+        text = f"The {row.label} has {len(ports)} interfaces: name one of them."
+        raise InvalidValue(text, noun=Instance.KIND, ident=instance, reason="interfaces")
+    return ports[0].uuid
+
+
+def listing(caller: Caller, core: Core) -> list[RouteTableView]:
+    """The project's tables."""
+    with core.store.read() as tx:
+        tables = tx.list(RouteTable, project=caller.project)
+        routers = tx.many(Router, [table.wanted.router for table in tables])
+        views = []
+        for table in tables:
+            if table.wanted.router not in routers:
+                continue  # the router's row is damaged
+            active = frozenset(targets_of(tx, table.wanted.router, [table]))
+            views.append(RouteTableView(table=table, router=routers[table.wanted.router], active=active))
+        return views

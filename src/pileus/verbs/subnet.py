@@ -1,0 +1,114 @@
+"""Subnets, each on a network of its own: made in a range of a router, changed, and deleted when nothing is on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model import addresses
+from pileus.model.errors import Conflict, InvalidValue, NotFound
+from pileus.model.ids import new_uuid
+from pileus.model.network import Network
+from pileus.model.network import Wanted as NetworkWanted
+from pileus.model.router import Router
+from pileus.model.subnet import Subnet, Wanted
+from pileus.rules import find, routetable
+from pileus.rules.defaultnetwork import add_default_subnet
+from pileus.rules.network import check_range
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pileus.model.caller import Caller
+    from pileus.rules.core import Core
+    from pileus.store.writer import Writer
+
+
+def create(
+    caller: Caller, core: Core, router: str, cidr: str, zone: str = "", tags: Mapping[str, str] | None = None
+) -> Subnet:
+    """Make a subnet on the router with this uuid, on a network of its own.
+
+    Raises InvalidValue for a range that is not the router's, or that another subnet has a part of.
+    """
+    check_range(cidr, Subnet.KIND)
+    if zone not in ("", core.place.zone):
+        raise InvalidValue(f"The zone '{zone}' does not exist.", noun=Subnet.KIND, ident=zone, reason="zone")
+    with core.store.write() as tx:
+        on = find.living(caller, tx, Router, router)
+        tx.lock(on)
+        if not any(addresses.inside(cidr, own) for own in on.cidrs):
+            text = f"The range '{cidr}' is in none of the ranges of {on.label}: {', '.join(on.cidrs)}."
+            raise InvalidValue(text, noun=Subnet.KIND, ident=cidr, reason="range")
+        for other in routetable.subnets_of(tx, on.uuid):
+            if addresses.overlap(cidr, other.wanted.cidr):
+                text = f"The range '{cidr}' overlaps with that of {other.label}, {other.wanted.cidr}."
+                raise InvalidValue(text, noun=Subnet.KIND, ident=cidr, reason="overlap")
+        network = tx.add(Network(uuid=new_uuid(), project=on.project, wanted=NetworkWanted(router=on.uuid)))
+        wanted = Wanted(network=network.uuid, cidr=cidr, zone=core.place.zone, map_public=False)
+        subnet = tx.add(Subnet(uuid=new_uuid(), project=on.project, tags=dict(tags or {}), wanted=wanted))
+        tx.add_journal_line(caller, network, "network.create", goal=network.generation)
+        tx.add_journal_line(caller, subnet, "subnet.create", outcome="done")
+        tx.wake(network)
+        routetable.wake_router(tx, on.uuid)
+        return subnet
+
+
+def create_default(caller: Caller, core: Core, zone: str) -> Subnet:
+    """Make the default subnet of the project's default router anew. Raises Conflict, NotFound, InvalidValue."""
+    if zone != core.place.zone:
+        raise InvalidValue(f"The zone '{zone}' does not exist.", noun=Subnet.KIND, ident=zone, reason="zone")
+    with core.store.write() as tx:
+        routers = [router for router in tx.list(Router, project=caller.project) if router.wanted.default]
+        on = next((router for router in routers if not router.wanted.gone), None)
+        if on is None:
+            raise NotFound("The project has no default router.", noun=Router.KIND, reason="no-default")
+        tx.lock(on)
+        for subnet in routetable.subnets_of(tx, on.uuid):
+            if subnet.wanted.default:
+                text = f"The zone has a default subnet, {subnet.label}."
+                raise Conflict(text, noun=Subnet.KIND, ident=subnet.uuid, reason="default-exists")
+            if addresses.overlap(subnet.wanted.cidr, core.place.subnet_cidr):
+                text = f"The range {core.place.subnet_cidr} of the default subnet overlaps with that of {subnet.label}."
+                raise Conflict(text, noun=Subnet.KIND, ident=subnet.uuid, reason="overlap")
+        routetable.wake_router(tx, on.uuid)
+        return add_default_subnet(caller, core, tx, on)
+
+
+def modify(caller: Caller, core: Core, uuid: str, *, map_public: bool) -> None:
+    """Say whether the instances of later launches have public addresses."""
+    with core.store.write() as tx:
+        subnet = find.living(caller, tx, Subnet, uuid)
+        subnet = tx.want(subnet, msgspec.structs.replace(subnet.wanted, map_public=map_public))
+        tx.add_journal_line(caller, subnet, "subnet.modify", outcome="done")
+
+
+def delete(caller: Caller, core: Core, uuid: str) -> None:
+    """Delete a subnet, and its network with it if that has no other. Raises Conflict while anything is on it."""
+    with core.store.write() as tx:
+        subnet = find.living(caller, tx, Subnet, uuid)
+        tx.lock(subnet)
+        if tx.referrers(uuid):
+            text = f"The {subnet.label} has dependencies and cannot be deleted."
+            raise Conflict(text, noun=Subnet.KIND, ident=uuid, reason="in-use")
+        subnet = tx.want_gone(subnet)
+        tx.make_tombstone(subnet)
+        tx.add_journal_line(caller, subnet, "subnet.delete", outcome="done")
+        network = tx.need(Network, subnet.wanted.network)
+        if not any(not other.wanted.gone for other in tx.referring(Subnet, [network.uuid])):
+            network = tx.want_gone(network)
+            tx.add_journal_line(caller, network, "network.delete")
+        tx.wake(network)
+        if network.wanted.router:
+            _dissociate(caller, tx, network.wanted.router, uuid)
+            routetable.wake_router(tx, network.wanted.router)
+
+
+def _dissociate(caller: Caller, tx: Writer, router: str, subnet: str) -> None:
+    """Take the subnet out of the route table that names it."""
+    for table in routetable.tables_of(tx, router):
+        left = tuple(each for each in table.wanted.associations if each.subnet != subnet)
+        if left != table.wanted.associations:
+            changed = tx.want(table, msgspec.structs.replace(table.wanted, associations=left))
+            tx.add_journal_line(caller, changed, "routetable.disassociate", outcome="done")

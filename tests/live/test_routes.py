@@ -1,0 +1,117 @@
+"""Routes: a packet goes where the route table of its subnet leads, and is seen outside by the source of its subnet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pileus.model.securitygroup import Rule
+from pileus.model.spec import NetworkSpec, RouterSpec, RouteSpec, RouteTableSpec, SourceSpec
+from pileus.providers.local.engine import chassis
+from pileus.providers.local.layout import Layout
+from pileus.providers.local.network import NetworkProvider
+from tests.live import veth
+from tests.live.daemons import purge_engine
+from tests.live.test_floating import GATEWAY, OUTSIDE, mirror
+from tests.live.test_network import OUT, Cloud, new
+from tests.live.veth import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.cost(5), pytest.mark.allow_hosts(["127.0.0.0/8", "10.41.0.0/16", "10.99.0.0/16", OUTSIDE])]
+
+EVERYWHERE = "0.0.0.0/0"
+ROUTER, TRANSLATED = "198.51.100.10", "198.51.100.30"
+EVERYTHING = Rule(id="all", cidr=EVERYWHERE)
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
+    layout = Layout(tmp_path_factory.mktemp("state"))
+    try:
+        chassis.up(layout)
+        yield layout
+    finally:
+        purge_engine(layout)
+
+
+class Vpc(Cloud):
+    """A router with a way out, a public and a private subnet, each with a route table and a guest."""
+
+    def __init__(self, layout: Layout, provider: NetworkProvider) -> None:
+        super().__init__(layout, provider)
+        self.group_spec = self.group(OUT, EVERYTHING)
+        self.tables = (new(), new())
+        self.networks = [self.tabled(self.network(number), self.tables[number - 1]) for number in (1, 2)]
+        self.public, self.public_port = self.guest(self.networks[0], self.group_spec.uuid)
+        self.private, self.private_port = self.guest(self.networks[1], self.group_spec.uuid)
+
+    def tabled(self, network: NetworkSpec, table: str) -> NetworkSpec:
+        subnets = tuple(msgspec.structs.replace(subnet, table=table) for subnet in network.subnets)
+        changed = msgspec.structs.replace(network, subnets=subnets, revision=self.revision())
+        self.write(changed)
+        return changed
+
+    def routed(self, public: list[RouteSpec], private: list[RouteSpec], *sources: SourceSpec) -> RouterSpec:
+        tables = tuple(
+            RouteTableSpec(uuid=uuid, routes=tuple(routes))
+            for uuid, routes in zip(self.tables, (public, private), strict=True)
+        )
+        spec = msgspec.structs.replace(
+            self.router, address=ROUTER, outside=OUTSIDE, sources=sources, tables=tables, revision=self.revision()
+        )
+        self.write(spec)
+        return spec
+
+
+@pytest.fixture
+def vpc(layout: Layout) -> Iterator[Vpc]:
+    provider = NetworkProvider(layout.northbound, gateway=layout.netns)
+    vpc = Vpc(layout, provider)
+    yield vpc
+    vpc.close()
+    provider.close()
+
+
+def test_each_subnet_goes_by_its_own_table(layout: Layout, vpc: Vpc) -> None:
+    """A public subnet, then a private one without and with a translation, then through a guest, and nowhere."""
+    outside, public_source = RouteSpec(cidr=EVERYWHERE), SourceSpec(cidr="10.41.1.0/24", address=ROUTER)
+    private_source = SourceSpec(cidr="10.41.2.0/24", address=TRANSLATED)
+    server = mirror(layout.netns, 8080)
+    try:
+        vpc.routed([outside], [], public_source)
+        vpc.settled()
+        eventually(lambda: vpc.public.fetches(GATEWAY, 8080) == ROUTER.encode(), "the public guest is seen outside")
+        assert not vpc.private.fetches(GATEWAY, 8080)
+        assert vpc.private.pings(vpc.public.address)
+
+        vpc.routed([outside], [outside], public_source, private_source)
+        eventually(lambda: vpc.private.fetches(GATEWAY, 8080) == TRANSLATED.encode(), "the private one is, too")
+        assert vpc.public.fetches(GATEWAY, 8080) == ROUTER.encode()
+
+        vpc.routed([RouteSpec(cidr="198.51.100.1/32", target="nowhere"), outside], [], public_source)
+        eventually(lambda: not vpc.public.fetches(GATEWAY, 8080), "a longer prefix leads nowhere")
+        assert not vpc.private.fetches(GATEWAY, 8080)
+    finally:
+        server.close()
+
+
+def test_a_route_leads_to_a_guest_that_forwards(vpc: Vpc) -> None:
+    """Packets for a range reach the guest that the route names; its answers pass if its port may forward."""
+    subnet = vpc.networks[0].subnets[0].uuid
+    route = RouteSpec(cidr="10.99.0.0/16", target="address", address=vpc.public.address, subnet=subnet)
+    vpc.routed([], [route])
+    vpc.settled()
+    veth.ip("-n", vpc.public.namespace, "address", "add", "10.99.0.1/32", "dev", "lo")
+    server = vpc.public.listen("10.99.0.1", 80)
+    try:
+        veth.serve(server, b"here")
+        assert not vpc.private.fetches("10.99.0.1", 80), "port security drops the answer"
+        vpc.write(msgspec.structs.replace(vpc.public_port, forwards=True, revision=vpc.revision()))
+        eventually(lambda: vpc.private.fetches("10.99.0.1", 80) == b"here", "the answer passes")
+        assert not vpc.public.fetches("10.99.0.2", 80, source="10.99.0.1"), "nothing is there"
+    finally:
+        server.close()
