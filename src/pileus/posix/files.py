@@ -111,8 +111,10 @@ def read_file(path: Path, most: int = -1) -> bytes | None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None where `read_file` reads none, or it holds something else."""
     content = read_file(path)
+    if not content:
+        return None
     try:
-        document = json.loads(content or b"")
+        document = json.loads(content)
     except ValueError:
         return None
     return document if isinstance(document, dict) else None
