@@ -13,7 +13,7 @@ import pytest
 
 from pileus.model.provider import BodyRef
 from pileus.model.securitygroup import Rule
-from pileus.model.spec import FloatingIpSpec, PortSpec
+from pileus.model.spec import FloatingIpSpec, PortSpec, SourceSpec
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.engine.daemons import OUTSIDE as OUTSIDE_BRIDGE
 from pileus.providers.local.engine.daemons import enter
@@ -131,10 +131,10 @@ def _route(cloud: Cloud) -> None:
     """Give the router a way out, which either host may carry."""
     cloud.router = msgspec.structs.replace(
         cloud.router,
-        cidr="10.41.0.0/16",
         address="198.51.100.20",
         outside="198.51.100.0/24",
         gateways=("host1", "host2"),
+        sources=(SourceSpec(cidr="10.41.0.0/16", address="198.51.100.20"),),
         revision=cloud.revision(),
     )
     cloud.write(cloud.router)
