@@ -1,8 +1,9 @@
-"""The cache of kinds that change seldom: every snapshot knows which version of them it sees.
+"""The caches of a process: kinds that change seldom, and lists of projects. A snapshot knows which versions it sees.
 
-A write that touches such a kind raises the kind's version in the same transaction. A snapshot uses the cached rows of
-its own version alone, so this holds for any number of processes, and no snapshot sees what another one does not. A
-version is of an incarnation: a store that was recovered counts on from an older copy, to versions that were before.
+A write that touches such a kind raises the kind's version in the same transaction, and one that touches a project's
+other nouns raises the project's version. A snapshot uses what is cached of its own version alone, so this holds for any
+number of processes, and no snapshot sees what another one does not. A version is of an incarnation: a store that was
+recovered counts on from an older copy, to versions that were before.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 KINDS = frozenset({"flavor", "image", "project", "user", "credential", "router", "network", "subnet", "securitygroup"})
 MOST = 20_000
-"""Cached nouns of one kind: a bound for memory, not for what works."""
+"""Cached nouns of one kind, and cached entries of all projects' lists: bounds for memory, not for what works."""
+
+LISTED = frozenset({"instance", "port", "volume", "floatingip", "placementgroup"})
+"""The kinds whose changes raise the version of their project."""
 
 
 def version_name(kind: str) -> str:
@@ -25,11 +29,18 @@ def version_name(kind: str) -> str:
     return f"version:{kind}"
 
 
+def project_version(project: str) -> str:
+    """The number in the store's `meta` that counts the transactions that touched a project's nouns of LISTED."""
+    return f"{PROJECTS}{project}"
+
+
+PROJECTS = "lists:"
+
 _NAMES = {kind: version_name(kind) for kind in KINDS}
 
 
-Version = tuple[int, int]
-"""The store's incarnation, and the number of transactions that touched a kind."""
+Version = tuple[int, ...]
+"""The store's incarnation, and the number of transactions that touched a kind, or a project and each of the kinds."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -52,11 +63,25 @@ class CachedKind:
         self.unreadable: dict[str, Unreadable] = {}
 
 
+class ProjectLists:
+    """Lists of one project as of one version, by what they list; `size` is the number of their entries."""
+
+    def __init__(self, version: Version) -> None:
+        self.version = version
+        self.lists: dict[str, list[Any]] = {}
+
+    @property
+    def size(self) -> int:
+        """The entries of all lists, and one for the project."""
+        return 1 + sum(map(len, self.lists.values()))
+
+
 class Cache:
-    """The decoded rows that one process caches: the newest version of each kind alone."""
+    """What one process caches: the newest version of each kind, and of the lists of projects that were asked for."""
 
     def __init__(self) -> None:
         self._cached: dict[str, tuple[Version, CachedKind]] = {}
+        self._projects: dict[str, ProjectLists] = {}
         self._lock = threading.Lock()
         self.logged: set[str] = set()
         """The uuids of unreadable rows, and `journal ID` of unreadable lines, that the log names already."""
@@ -71,3 +96,16 @@ class Cache:
                 if entry is None or entry[0] < version or len(entry[1].nouns) > MOST:
                     entry = self._cached[kind] = (version, CachedKind())
         return entry[1] if entry[0] == version else None
+
+    def lists(self, project: str, versions: Mapping[str, int]) -> ProjectLists | None:
+        """Return the lists of a project for a snapshot with these `versions`; None when that snapshot is old."""
+        names = (project_version(project), *sorted(_NAMES.values()))
+        version = versions.get("incarnation", 0), *(versions.get(name, 0) for name in names)
+        with self._lock:
+            entry = self._projects.pop(project, None)
+            if entry is None or any(ours < theirs for ours, theirs in zip(entry.version, version, strict=True)):
+                entry = ProjectLists(version)
+            self._projects[project] = entry  # behind all that were asked for before
+            while sum(each.size for each in self._projects.values()) > MOST and len(self._projects) > 1:
+                del self._projects[next(iter(self._projects))]
+        return entry if entry.version == version else None

@@ -15,7 +15,7 @@ from pileus.model.errors import DamagedRow, NotFound
 from pileus.model.noun import Noun, Revision
 from pileus.model.project import Project
 from pileus.store import tables
-from pileus.store.cache import KINDS, Unreadable, version_name
+from pileus.store.cache import KINDS, Unreadable, project_version, version_name
 from pileus.store.rows import SHAPES, UNDECODABLE
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import CompoundSelect, Select
 
-    from pileus.store.cache import Cache, CachedKind
+    from pileus.store.cache import Cache, CachedKind, ProjectLists
     from pileus.store.direct import StatementExecutor
 
 N = TypeVar("N", bound=Noun)
@@ -187,11 +187,19 @@ class Reader:
         """The store's incarnation, as it was when this began: hosts refuse what was ordered in an earlier one."""
         return self._numbers().get("incarnation", 0)
 
-    def _numbers(self) -> dict[str, int]:
-        """The numbers that nearly every transaction looks at, asked for once."""
+    def _numbers(self, name: str = "") -> dict[str, int]:
+        """The numbers that nearly every transaction looks at, and the number `name`, asked for once."""
         if self._versions is None:
-            self._versions = {row.name: row.value for row in self.sql.execute(_VERSIONS)}
+            self._versions = {row.name: row.value for row in self.sql.execute(_VERSIONS, {"also": name})}
+        elif name and name not in self._versions:
+            self._versions[name] = self.meta(name)
         return self._versions
+
+    def lists(self, project: str) -> ProjectLists | None:
+        """Return the process's cached lists of a project (a uuid), as of this snapshot; None: ask the database."""
+        if self._cache is None:
+            return None
+        return self._cache.lists(project, self._numbers(project_version(project)))
 
     def by_ec2(self, cls: type[N], ids: Iterable[str]) -> dict[str, N]:
         """The nouns with these EC2 ids, by EC2 id, tombstones included."""
@@ -486,7 +494,7 @@ _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"
 _META_NAMES = select(tables.meta.c.name).where(tables.meta.c.name.like(bindparam("prefix")), tables.meta.c.value > 0)
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
 _NUMBERS = [RECOVERING, OPENING, "incarnation", "counter", "loopback", *(version_name(kind) for kind in sorted(KINDS))]
-_VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS))
+_VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS) | (tables.meta.c.name == bindparam("also")))
 _CLAIMS = select(tables.claim.c.pool, tables.claim.c.value, tables.claim.c.uuid)
 _CLAIMS_OF = _CLAIMS.where(tables.claim.c.uuid == bindparam("uuid"))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(

@@ -15,7 +15,7 @@ from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
 from pileus.model.noun import Claim, Noun, Part, Revision, Usage, project_scope, referred
 from pileus.model.project import Project
 from pileus.store import statements, tables
-from pileus.store.cache import KINDS, version_name
+from pileus.store.cache import KINDS, LISTED, PROJECTS, project_version, version_name
 from pileus.store.reader import LAST_LINE, RECOVERING, Reader, chunks
 from pileus.store.rows import SHAPES, encode
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Delete
 
     from pileus.model.caller import Caller
-    from pileus.store.cache import Cache, CachedKind
+    from pileus.store.cache import Cache, CachedKind, ProjectLists
     from pileus.store.direct import StatementExecutor
 
 N = TypeVar("N", bound=Noun)
@@ -46,10 +46,21 @@ class Writer(Reader):
         self._request: str | None = None
         self._reserved: list[Revision] = []
         self.touched: set[str] = set()
+        self._projects: set[str] = set()
 
     def _cached(self, kind: str) -> CachedKind | None:
         """As for every reader, until this transaction itself has written nouns of the kind."""
         return None if kind in self.touched else super()._cached(kind)
+
+    def lists(self, project: str) -> ProjectLists | None:
+        """None: what this transaction has written is in no list yet."""
+        return None
+
+    def _touch(self, kind: str, projects: Iterable[str]) -> None:
+        """Note that nouns of a kind have changed, in these projects."""
+        self.touched.add(kind)
+        if kind in LISTED:
+            self._projects.update(projects)
 
     # -- nouns ---------------------------------------------------------------------------------------------------
 
@@ -71,7 +82,7 @@ class Writer(Reader):
             if self.limited:
                 for noun in new_nouns:
                     noun.check()
-            self.touched.add(kind)
+            self._touch(kind, [noun.project for noun in new_nouns])
             for uuid in [noun.uuid for noun in new_nouns if noun.uuid in self.unreadable]:
                 self._drop_row(uuid)
                 anew.add(uuid)
@@ -92,8 +103,9 @@ class Writer(Reader):
         self._drop_row(uuid)
 
     def _drop_row(self, uuid: str) -> None:
-        kind = self.unreadable.pop(uuid).kind
-        self.touched.add(kind)
+        row = self.unreadable.pop(uuid)
+        kind = row.kind
+        self._touch(kind, [row.project])
         self.sql.execute(statements.DROP_REFERENCES, {"key": uuid})
         self.sql.execute(statements.drop_noun(kind), {"key": uuid})
 
@@ -162,7 +174,7 @@ class Writer(Reader):
         changes = [(noun, msgspec.structs.replace(noun, seen=part)) for noun, part in seen]
         if changes:
             kind = changes[0][0].KIND
-            self.touched.add(kind)
+            self._touch(kind, [noun.project for noun, _ in changes])
             rows = [{"key": noun.uuid, "seen": encode(noun.seen)} for _, noun in changes]
             self.sql.execute(statements.change_noun(kind), rows)
             self._claim(changes)
@@ -215,20 +227,26 @@ class Writer(Reader):
         return self._erase(cls, others, rows, {"uuids": uuids})
 
     def _erase(self, cls: type[Noun], others: Iterable[Delete], rows: Delete, which: dict[str, Any]) -> int:
-        self.touched.add(cls.KIND)
+        self._touch(cls.KIND, [name.removeprefix(PROJECTS) for name in self.meta_names(PROJECTS)])
         self.keep_meta(LAST_LINE, self.last_line())
         for statement in others:
             self.sql.execute(statement, which)
         return int(self.sql.execute(rows, which).rowcount)
 
     def _update(self, noun: Noun, values: dict[str, Any]) -> None:
-        self.touched.add(noun.KIND)
+        self._touch(noun.KIND, [noun.project])
         self.sql.execute(statements.change_noun(noun.KIND), {"key": noun.uuid, **values})
 
     def count_versions(self) -> None:
-        """Tell later snapshots, of every process, which of the cached kinds have changed."""
+        """Tell later snapshots, of every process, which of the cached kinds and of the projects' lists have changed."""
         for kind in sorted(self.touched & KINDS):
             self._step(version_name(kind))
+        projects = sorted(self._projects)
+        steps = [{"which": project_version(project), "by": 1} for project in projects]
+        if steps and self.sql.execute(statements.STEP, steps).rowcount < len(steps):
+            # Some are of projects whose first nouns these are; the others' numbers rise once more.
+            for project in projects:
+                self._step(project_version(project))
 
     def lock(self, noun: Noun) -> None:
         """Have every other transaction that locks this row wait for the end of this one."""

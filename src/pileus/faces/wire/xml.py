@@ -37,6 +37,22 @@ _RETURNING: Final = frozenset({"AssociateAddress", "CreatePlacementGroup", "Crea
 """Actions whose answers have `<return>` in EC2's reference, and no such member in the vendor's model."""
 
 
+class Rendered(str):
+    """The XML inside the element of a structure, where a result has this in the structure's place."""
+
+    __slots__ = ()
+
+
+def rendered(service: ServiceModel, shape: str, value: Mapping[str, Any]) -> Rendered:
+    """The XML inside the element of a structure of the service's model, to be used in any number of answers."""
+    return Rendered(_shape_writer(service, shape)(value))
+
+
+@functools.cache
+def _shape_writer(service: ServiceModel, shape: str) -> Writer:
+    return _structure(service, shape, service.shapes[shape])
+
+
 def serialize(service: ServiceModel, action: str, result: Mapping[str, Any], request_id: str) -> bytes:
     """Return the body of a successful answer, UTF-8.
 
@@ -111,7 +127,9 @@ def _structure(service: ServiceModel, name: str, shape: Shape) -> Writer:
         table[member] = f"<{tag}>", f"</{tag}>", None if writer is scalars.from_string else writer
     unsafe, escape = scalars.unsafe, scalars.from_string
 
-    def write(value: Mapping[str, Any]) -> str:
+    def write(value: Mapping[str, Any] | Rendered) -> str:
+        if isinstance(value, Rendered):
+            return value
         parts: list[str] = []
         append = parts.append
         member = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -47,11 +47,27 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
     nics: tuple[NicView, ...]
     volumes: tuple[Volume, ...]
     together: PlacementGroup | None = None
+    derived: dict[str, Any] = {}
+    """What faces made of the view, by face: views that are cached are shown again and again."""
 
     @property
     def login_user(self) -> str:
         """The user name for logins by ssh, as the image said when the instance was launched."""
         return login_user(self.instance, self.image)
+
+
+def views_in(tx: Reader, project: str, *, cached_only: bool = False) -> list[InstanceView] | None:
+    """All views of a project's instances, those that ended lately too, oldest first; cached by the process.
+
+    With `cached_only`, None where that would need the database. Nobody may change the list.
+    """
+    lists = tx.lists(project)
+    views: list[InstanceView] | None = lists.lists.get(Instance.KIND) if lists is not None else None
+    if views is None and not cached_only:
+        views = views_of(tx, tx.list(Instance, project=project, dead=True), whole_project=True)
+        if lists is not None and not tx.unreadable:
+            lists.lists[Instance.KIND] = views
+    return views
 
 
 def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool = False) -> list[InstanceView]:

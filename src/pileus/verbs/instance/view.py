@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pileus.model import listing as pages
 from pileus.model.instance import Instance
 from pileus.rules import find
-from pileus.rules.instance.view import InstanceView, views_of
+from pileus.rules.instance.view import InstanceView, views_in, views_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,9 +37,13 @@ def listing(
                 views = views_of(tx, find.by_ec2(caller, tx, Instance, ids, dead=True))
         else:
             # Filtered pages are cut after filtering; unfiltered ones in the query.
-            bound = limit + 1 if limit is not None and keep is None else None
-            instances = tx.list(Instance, project=caller.project, dead=True, after=start, limit=bound)
-            views = views_of(tx, instances, whole_project=limit is None)
+            in_query = limit is not None and keep is None
+            cached_views = views_in(tx, caller.project, cached_only=in_query)
+            if cached_views is None:
+                bound = limit + 1 if limit is not None else None
+                instances = tx.list(Instance, project=caller.project, dead=True, after=start, limit=bound)
+                cached_views = views_of(tx, instances)
+            views = cached_views
     if keep is not None:
         views = [view for view in views if keep(view)]
     return pages.page(views, lambda view: view.instance.id, start, limit)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pileus.faces.ec2.instance.part import STATES, InstanceParts, mapping, public_address
 from pileus.faces.ec2.names import ec2_id
+from pileus.faces.wire import xml
+from pileus.faces.wire.model import ServiceModel
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State
 from pileus.rules import tag
@@ -19,6 +22,8 @@ ROOT_DEVICE = "/dev/vda"
 _MONITORING = {"State": "disabled"}
 _HIBERNATION = {"Configured": False}
 _ENCLAVE = {"Enabled": False}
+_DERIVED = "ec2"
+
 _METADATA = {
     tokens: {
         "State": "applied",
@@ -42,11 +47,24 @@ def reservations(views: Iterable[InstanceView], place: Place) -> list[dict[str, 
         if group is None:
             owner = {"ReservationId": ident, "OwnerId": view.project.wanted.account_id}
             group = reservation_items[ident] = {**owner, "Groups": [], "Instances": []}
-        group["Instances"].append(rendered(view, parts))
+        group["Instances"].append(_rendered(view, parts))
     return list(reservation_items.values())
 
 
-def rendered(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
+def _rendered(view: InstanceView, parts: InstanceParts) -> xml.Rendered:
+    """One instance as XML, made once for a view."""
+    text: xml.Rendered | None = view.derived.get(_DERIVED)
+    if text is None:
+        text = view.derived[_DERIVED] = xml.rendered(_service(), Instance.__name__, item(view, parts))
+    return text
+
+
+@functools.cache
+def _service() -> ServiceModel:
+    return ServiceModel.load("ec2")
+
+
+def item(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
     """One instance."""
     instance = view.instance
     wanted = instance.wanted
