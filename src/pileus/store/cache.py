@@ -24,6 +24,13 @@ LISTED = frozenset({"instance", "port", "volume", "floatingip", "placementgroup"
 """The kinds whose changes raise the version of their project."""
 
 
+TOMBSTONES = "tombstones"
+"""The word for erased tombstones of kinds of LISTED, of whatever project."""
+
+COUNTED = KINDS | {TOMBSTONES}
+"""What has a version of the whole store's."""
+
+
 def version_name(kind: str) -> str:
     """The number in the store's `meta` that counts the transactions that touched `kind`."""
     return f"version:{kind}"
@@ -31,12 +38,13 @@ def version_name(kind: str) -> str:
 
 def project_version(project: str) -> str:
     """The number in the store's `meta` that counts the transactions that touched a project's nouns of LISTED."""
-    return f"{PROJECTS}{project}"
+    return f"{PROJECTS}{project.replace('-', '')[:26]}"
 
 
 PROJECTS = "lists:"
+"""The beginning of these names, which have 32 characters at most."""
 
-_NAMES = {kind: version_name(kind) for kind in KINDS}
+_NAMES = {kind: version_name(kind) for kind in COUNTED}
 
 
 Version = tuple[int, ...]

@@ -15,7 +15,7 @@ from pileus.model.errors import DamagedRow, NotFound
 from pileus.model.noun import Noun, Revision
 from pileus.model.project import Project
 from pileus.store import tables
-from pileus.store.cache import KINDS, Unreadable, project_version, version_name
+from pileus.store.cache import COUNTED, KINDS, Unreadable, project_version, version_name
 from pileus.store.rows import SHAPES, UNDECODABLE
 
 if TYPE_CHECKING:
@@ -493,7 +493,14 @@ _LAST_LINE = select(func.max(tables.journal.c.id))
 _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
 _META_NAMES = select(tables.meta.c.name).where(tables.meta.c.name.like(bindparam("prefix")), tables.meta.c.value > 0)
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))
-_NUMBERS = [RECOVERING, OPENING, "incarnation", "counter", "loopback", *(version_name(kind) for kind in sorted(KINDS))]
+_NUMBERS = [
+    RECOVERING,
+    OPENING,
+    "incarnation",
+    "counter",
+    "loopback",
+    *(version_name(kind) for kind in sorted(COUNTED)),
+]
 _VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS) | (tables.meta.c.name == bindparam("also")))
 _CLAIMS = select(tables.claim.c.pool, tables.claim.c.value, tables.claim.c.uuid)
 _CLAIMS_OF = _CLAIMS.where(tables.claim.c.uuid == bindparam("uuid"))

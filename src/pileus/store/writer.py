@@ -15,7 +15,7 @@ from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
 from pileus.model.noun import Claim, Noun, Part, Revision, Usage, project_scope, referred
 from pileus.model.project import Project
 from pileus.store import statements, tables
-from pileus.store.cache import KINDS, LISTED, PROJECTS, project_version, version_name
+from pileus.store.cache import COUNTED, LISTED, TOMBSTONES, project_version, version_name
 from pileus.store.reader import LAST_LINE, RECOVERING, Reader, chunks
 from pileus.store.rows import SHAPES, encode
 
@@ -227,7 +227,7 @@ class Writer(Reader):
         return self._erase(cls, others, rows, {"uuids": uuids})
 
     def _erase(self, cls: type[Noun], others: Iterable[Delete], rows: Delete, which: dict[str, Any]) -> int:
-        self._touch(cls.KIND, [name.removeprefix(PROJECTS) for name in self.meta_names(PROJECTS)])
+        self.touched |= {cls.KIND, TOMBSTONES} if cls.KIND in LISTED else {cls.KIND}
         self.keep_meta(LAST_LINE, self.last_line())
         for statement in others:
             self.sql.execute(statement, which)
@@ -239,7 +239,7 @@ class Writer(Reader):
 
     def count_versions(self) -> None:
         """Tell later snapshots, of every process, which of the cached kinds and of the projects' lists have changed."""
-        for kind in sorted(self.touched & KINDS):
+        for kind in sorted(self.touched & COUNTED):
             self._step(version_name(kind))
         projects = sorted(self._projects)
         steps = [{"which": project_version(project), "by": 1} for project in projects]
