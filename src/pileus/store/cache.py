@@ -85,7 +85,7 @@ class ProjectLists:
 
 
 class Cache:
-    """What one process caches: the newest version of each kind, and of the lists of projects that were asked for."""
+    """The caches of one process: the newest version of each kind, and of the lists of projects that were asked for."""
 
     def __init__(self) -> None:
         self._cached: dict[str, tuple[Version, CachedKind]] = {}

@@ -48,7 +48,7 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...]
     together: PlacementGroup | None = None
     derived: dict[str, Any] = {}
-    """What faces made of the view, by face: views that are cached are shown again and again."""
+    """Values that faces made of the view, by face: views that are cached are shown again and again."""
 
     @property
     def login_user(self) -> str:
