@@ -15,6 +15,7 @@ from pileus.verbs import (
     natgateway,
     network,
     placementgroup,
+    prefixlist,
     routetable,
     securitygroup,
 )
@@ -38,6 +39,7 @@ MAKE: Final[dict[str, Make]] = {
     "internetgateway": lambda caller, core, _, tags: internetgateway.create(caller, core, tags),
     "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),
     "placementgroup": lambda caller, core, name, tags: placementgroup.create(caller, core, name, GroupWanted(), tags),
+    "prefixlist": lambda caller, core, name, tags: prefixlist.create(caller, core, name, 5, tags=tags),
     "routetable": _routetable,
     "securitygroup": lambda caller, core, name, tags: securitygroup.create(caller, core, name, "d", tags=tags),
 }

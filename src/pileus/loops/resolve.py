@@ -21,11 +21,13 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import DiskSpec, ImageSpec, Ingress, InstanceSpec, NicSpec
 from pileus.model.subnet import Subnet, gateway, localport
 from pileus.model.volume import Volume
+from pileus.rules.prefixlist import expanded_rules, lists_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pileus.model.noun import Noun
+    from pileus.model.prefixlist import PrefixList
     from pileus.rules.core import Place
     from pileus.store.reader import Reader
 
@@ -139,6 +141,7 @@ def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
     networks = tx.many(Network, [port.wanted.network for port in ports])
     routers = tx.many(Router, [network.wanted.router or "" for network in networks.values()])
     groups = tx.many(SecurityGroup, [group for port in ports for group in port.wanted.groups])
+    lists = lists_of(tx, groups.values())
     associated = tx.referring(FloatingIp, [port.uuid for port in ports])
     floating = {each.wanted.port: each.assigned.address for each in associated if not each.wanted.gone}
     for port in sorted(ports, key=lambda port: port.wanted.index):
@@ -165,14 +168,14 @@ def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
             groups=tuple(group.uuid for group in port_groups),
             group_names=tuple(group.name for group in port_groups),
             group_ids=tuple(group.ec2_id for group in port_groups),
-            ingress=tuple(dict.fromkeys(_ingress(port_groups))),
+            ingress=tuple(dict.fromkeys(_ingress(port_groups, lists))),
         )
 
 
-def _ingress(groups: list[SecurityGroup]) -> Iterable[Ingress]:
+def _ingress(groups: list[SecurityGroup], lists: Mapping[str, PrefixList]) -> Iterable[Ingress]:
     """Yield the TCP ingress that the groups admit from IPv4 addresses; rules that name groups are for guests alone."""
     for group in groups:
-        for rule in group.wanted.rules:
+        for rule in expanded_rules(group.wanted.rules, lists):
             if rule.direction != "ingress" or rule.action != "allow" or not rule.cidr or ":" in rule.cidr:
                 continue
             if rule.protocol == "all" and rule.number in (None, 6):

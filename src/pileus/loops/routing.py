@@ -10,7 +10,8 @@ from pileus.model.natgateway import NatGateway
 from pileus.model.noun import only
 from pileus.model.port import Port
 from pileus.model.spec import RouteSpec, RouteTableSpec, SourceSpec
-from pileus.rules.routetable import subnets_of, table_of, tables_of, targets_of
+from pileus.rules.prefixlist import expanded_routes, lists_of
+from pileus.rules.routetable import LINK_LOCAL, subnets_of, table_of, tables_of, targets_of
 
 if TYPE_CHECKING:
     from pileus.model.noun import Noun
@@ -34,12 +35,19 @@ def routing(tx: Reader, router: Router) -> Routing:
         sources = (SourceSpec(cidr=router.wanted.cidr, address=address),) if router.wanted.cidr and address else ()
         return Routing((), sources, [])
     targets = targets_of(tx, router.uuid, tables)
+    lists = lists_of(tx, tables)
+    # A range may have been given to the router after a list had it.
+    own_ranges = [cidr for cidr in (*router.cidrs, LINK_LOCAL) if cidr]
     specs = tuple(
-        RouteTableSpec(uuid=table.uuid, routes=tuple(_route(route, targets) for route in table.wanted.routes))
+        RouteTableSpec(
+            uuid=table.uuid,
+            routes=tuple(_route(route, targets) for route in expanded_routes(table.wanted.routes, lists, own_ranges)),
+        )
         for table in tables
     )
     gateways = [*only(InternetGateway, targets.values()), *only(NatGateway, targets.values())]
-    return Routing(specs, _sources(tx, router, tables, targets), [*tables, *gateways])
+    contexts = [each.as_context() for each in lists.values()]
+    return Routing(specs, _sources(tx, router, tables, targets), [*contexts, *tables, *gateways])
 
 
 def _route(route: NetworkRoute, targets: dict[str, Noun]) -> RouteSpec:

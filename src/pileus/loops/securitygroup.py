@@ -8,6 +8,7 @@ from pileus.loops.enginekind import EngineKind
 from pileus.model.record import record
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import SecurityGroupSpec
+from pileus.rules.prefixlist import expanded_rules, lists_of
 
 if TYPE_CHECKING:
     from pileus.rules.core import Place
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
 
 
 class SecurityGroupKind(EngineKind[SecurityGroup]):
-    """Groups depend on nothing else."""
+    """Groups depend on prefix lists alone."""
 
     def spec(self, tx: Reader, row: SecurityGroup, place: Place) -> SecurityGroupSpec:
-        """The group with its rules."""
+        """The group with its rules, and the entries of their prefix lists. Raises Unavailable."""
+        with tx.complete():
+            lists = lists_of(tx, [row])
         return SecurityGroupSpec(
-            uuid=row.uuid, name=row.name, project=row.project, rules=row.wanted.rules, record=record([row])
+            uuid=row.uuid,
+            name=row.name,
+            project=row.project,
+            rules=tuple(expanded_rules(row.wanted.rules, lists)),
+            record=record([*(each.as_context() for each in lists.values()), row]),
         )
 
 

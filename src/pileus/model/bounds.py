@@ -40,6 +40,10 @@ DESCRIPTION: Final = Bound("characters of the description of an image, a group o
 RULES: Final = Bound(
     "rules of a security group in each direction", "noun", 60, "QuotaExceeded (RulesPerSecurityGroupLimitExceeded)"
 )
+PREFIX_LIST_ENTRIES: Final = Bound("entries of a prefix list", "noun", 1000, "InvalidValue")
+PREFIX_LIST_VERSIONS: Final = Bound(
+    "earlier versions of a prefix list", "noun", 10, "the oldest is forgotten: it cannot be shown or restored"
+)
 ROUTES: Final = Bound(what="routes of a route table", per="noun", most=50, answer="QuotaExceeded (RouteLimitExceeded)")
 GROUPS: Final = Bound(
     "security groups of a port", "noun", 16, "QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)"

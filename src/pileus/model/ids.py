@@ -6,12 +6,18 @@ import re
 import secrets
 import uuid
 
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EC2 = re.compile(r"([a-z]+)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 
 
 def new_uuid() -> str:
     """A random (version 4) uuid."""
     return str(uuid.uuid4())
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` has the form of a noun's uuid."""
+    return _UUID.fullmatch(text) is not None
 
 
 def sibling_uuid(uuid: str) -> str:

@@ -15,6 +15,7 @@ from pileus.model.network import Network
 from pileus.model.noun import Noun
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
+from pileus.model.prefixlist import PrefixList
 from pileus.model.project import Project
 from pileus.model.router import Router
 from pileus.model.routetable import RouteTable
@@ -35,6 +36,7 @@ NOUNS: dict[str, type[Noun]] = {
         Router,
         Network,
         Subnet,
+        PrefixList,
         SecurityGroup,
         PlacementGroup,
         Instance,

@@ -14,13 +14,25 @@ Target = Literal["internetgateway", "natgateway", "port"]
 class NetworkRoute(Part, frozen=True, kw_only=True):
     """Packets to `cidr` go to the noun `uuid` of kind `target`, or nowhere once it is gone or detached.
 
-    `instance` is the uuid of a port's instance, where the route was made for that.
+    `instance` is the uuid of a port's instance, where the route was made for that. A route with a `prefixlist` (a
+    uuid) is for its entries in the place of `cidr`, and counts as `max_entries` routes.
     """
 
-    cidr: str
+    cidr: str = ""
+    prefixlist: str = ""
+    max_entries: int = 0
     target: Target
     uuid: str
     instance: str = ""
+
+    @property
+    def destination(self) -> str:
+        """The range, or the uuid of the prefix list; a table has one route to each at most."""
+        return self.prefixlist or self.cidr
+
+    def count(self) -> int:
+        """The number of routes that it counts as."""
+        return max(self.max_entries, 1)
 
 
 class SubnetAssociation(Part, frozen=True, kw_only=True):
@@ -31,11 +43,15 @@ class SubnetAssociation(Part, frozen=True, kw_only=True):
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """The `main` table is for all subnets of the router that no other table names, under the association id `main`."""
+    """The `main` table is for all subnets of the router that no other table names, under the association id `main`.
+
+    `prefixlists` repeats the lists that routes name, so that the store knows who refers to whom.
+    """
 
     router: Annotated[str, Ref("router", "owned")]
     main: str = ""
     routes: tuple[NetworkRoute, ...] = ()
+    prefixlists: Annotated[tuple[str, ...], Ref("prefixlist", "uses")] = ()
     associations: tuple[SubnetAssociation, ...] = ()
     gone: bool = False
 
@@ -64,7 +80,7 @@ class RouteTable(Noun, frozen=True, kw_only=True):
         """Of the number of its routes as well."""
         super().check(before)
         changed = before is None or self.wanted.routes != before.wanted.routes
-        if changed and len(self.wanted.routes) > bounds.ROUTES.most:
+        if changed and sum(route.count() for route in self.wanted.routes) > bounds.ROUTES.most:
             text = f"A route table has at most {bounds.ROUTES.most} routes."
             raise QuotaExceeded(text, noun=self.KIND, reason="routes")
 

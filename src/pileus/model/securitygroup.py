@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
 from pileus.model import bounds, tag
@@ -14,10 +15,13 @@ Protocol = Literal["tcp", "udp", "icmp", "icmpv6", "all"]
 
 
 class Rule(Part, frozen=True, kw_only=True):
-    """One rule; exactly one of `cidr` and `group` is the other side. Ports inclusive; for icmp: type and code, -1 any.
+    """One rule; exactly one of `cidr`, `group` and `prefixlist` (uuids) is the other side.
+
+    Ports inclusive; for icmp: type and code, -1 any.
 
     Ranges of IPv6 are kept and told to the engine; guests have no such addresses yet, so they admit nothing.
     A protocol that has no name here is given by its IP protocol number in `number`, with `protocol` "all".
+    A rule with a prefix list counts as `max_entries` rules: as many as the list may have entries.
     """
 
     id: str
@@ -30,6 +34,8 @@ class Rule(Part, frozen=True, kw_only=True):
     port_max: int | None = None
     cidr: str = ""
     group: str = ""
+    prefixlist: str = ""
+    max_entries: int = 0
     description: str = ""
     tags: dict[str, str] = {}
 
@@ -45,16 +51,22 @@ class Rule(Part, frozen=True, kw_only=True):
             self.port_max,
             self.cidr,
             self.group,
+            self.prefixlist,
         )
+
+    def count(self) -> int:
+        """The number of rules that it counts as."""
+        return max(self.max_entries, 1)
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`selectors` repeats the groups that rules name, so that the store knows who refers to whom."""
+    """`selectors` and `prefixlists` repeat the nouns that rules name, so that the store knows who refers to whom."""
 
     router: Annotated[str, Ref("router", "owned")]
     description: str = ""
     rules: tuple[Rule, ...] = ()
     selectors: Annotated[tuple[str, ...], Ref("securitygroup", "uses")] = ()
+    prefixlists: Annotated[tuple[str, ...], Ref("prefixlist", "uses")] = ()
     default: bool = False
     gone: bool = False
 
@@ -66,7 +78,7 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
     PREFIX: ClassVar[str] = "sg"
     QUOTA: ClassVar[dict[str, int]] = {"securitygroups": 100, "rules": 1000}
     KEEPER: ClassVar[Keeper] = "engine"
-    DROPPED: ClassVar[dict[str, Any]] = {"description": "", "rules": (), "selectors": ()}
+    DROPPED: ClassVar[dict[str, Any]] = {"description": "", "rules": (), "selectors": (), "prefixlists": ()}
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
@@ -86,8 +98,7 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
             if rule != known_rules.get(rule.id):
                 tag.check(rule.tags)
                 tag.check_text(rule.description, bounds.DESCRIPTION.most, "A rule's description")
-        counts = Counter(rule.direction for rule in self.wanted.rules)
-        counts_before = Counter(rule.direction for rule in rules_before)
+        counts, counts_before = _counts(self.wanted.rules), _counts(rules_before)
         for direction, count in counts.items():
             if count > max(bounds.RULES.most, counts_before[direction]):
                 text = f"A security group has at most {bounds.RULES.most} {direction} rules."
@@ -95,4 +106,11 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
 
     def amounts(self) -> dict[str, int]:
         """Itself, and its rules."""
-        return {**super().amounts(), "rules": len(self.wanted.rules)}
+        return {**super().amounts(), "rules": sum(rule.count() for rule in self.wanted.rules)}
+
+
+def _counts(rules: Iterable[Rule]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for rule in rules:
+        counts[rule.direction] += rule.count()
+    return counts

@@ -10,13 +10,16 @@ from pileus.model.image import Image, content
 from pileus.model.instance import Instance, converged
 from pileus.model.noun import Noun
 from pileus.model.nouns import ENGINE, NOUNS
+from pileus.model.prefixlist import PrefixList
+from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.views import EngineRow, InstanceRow, StoreView
 from pileus.rules import recount
 from pileus.rules.image import named
+from pileus.rules.prefixlist import expanded_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pileus.store.reader import Reader
 
@@ -33,12 +36,15 @@ def view(tx: Reader, now: float) -> StoreView:
     subnets: dict[str, list[str]] = {}
     for subnet in tx.list(Subnet):
         subnets.setdefault(subnet.wanted.network, []).append(subnet.uuid)
+    lists = {each.uuid: each for each in tx.list(PrefixList)}
     return StoreView(
         now=now,
         newest=_newest(tx),
         highest=tx.reached,
         instances=tuple(_instance(row) for row in tx.list(Instance, dead=True)),
-        engine=tuple(_engine(row, subnets.get(row.uuid, ())) for cls in ENGINE for row in tx.list(cls, dead=True)),
+        engine=tuple(
+            _engine(row, subnets.get(row.uuid, ()), lists) for cls in ENGINE for row in tx.list(cls, dead=True)
+        ),
         images={what.digest: what.size for what in map(content, tx.list(Image)) if what.digest},
         objects=tuple(sorted(named(tx))),
         findings=tuple(sorted({finding.key: finding for finding in _findings(tx, now)}.values())),
@@ -64,7 +70,7 @@ def _instance(row: Instance) -> InstanceRow:
     )
 
 
-def _engine(row: Noun, subnets: Iterable[str]) -> EngineRow:
+def _engine(row: Noun, subnets: Iterable[str], lists: Mapping[str, PrefixList]) -> EngineRow:
     done = row.seen.present and row.seen.revision == row.revision and bool(row.assigned.content)
     return EngineRow(
         kind=row.KIND,
@@ -75,7 +81,7 @@ def _engine(row: Noun, subnets: Iterable[str]) -> EngineRow:
         gone=row.gone is not None,
         groups=getattr(row.wanted, "groups", ()),
         subnets=tuple(subnets),
-        rules=getattr(row.wanted, "rules", ()),
+        rules=tuple(expanded_rules(row.wanted.rules, lists)) if isinstance(row, SecurityGroup) else (),
         used=bool(getattr(row.assigned, "address", "") and getattr(row.wanted, "port", True)),
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pileus.model import addresses
+from pileus.model.errors import InvalidValue
 from pileus.model.ids import new_ec2, new_uuid, sibling_uuid
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.internetgateway import Wanted as GatewayWanted
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 EVERYWHERE = "0.0.0.0/0"
+LINK_LOCAL = "169.254.0.0/16"
 
 
 def tables_of(tx: Reader, router: str) -> list[RouteTable]:
@@ -57,6 +60,16 @@ def subnets_of(tx: Reader, router: str) -> list[Subnet]:
     """The living subnets of a router's networks."""
     networks = [network.uuid for network in tx.referring(Network, [router]) if not network.wanted.gone]
     return [subnet for subnet in tx.referring(Subnet, networks) if not subnet.wanted.gone]
+
+
+def check_destination(router: Router, destination: str) -> None:
+    """Whether a route of the router may be to this range: not into its own ones. Raises InvalidValue."""
+    if any(addresses.inside(destination, own) for own in router.cidrs):
+        text = f"The destination {destination} is equal to or more specific than a range of {router.label}."
+        raise InvalidValue(text, noun=RouteTable.KIND, ident=destination, reason="local")
+    if addresses.inside(destination, LINK_LOCAL):
+        text = f"The destination {destination} is in the range {LINK_LOCAL}, in which the metadata service is."
+        raise InvalidValue(text, noun=RouteTable.KIND, ident=destination, reason="local")
 
 
 def add_main(tx: Writer, router: Router) -> RouteTable:

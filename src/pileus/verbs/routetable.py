@@ -7,23 +7,31 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model import addresses
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
-from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.ids import is_uuid, new_ec2, new_uuid
 from pileus.model.instance import Instance
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.natgateway import NatGateway
 from pileus.model.network import Network
 from pileus.model.port import Port
+from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
 from pileus.model.routetable import NetworkRoute, RouteTable, SubnetAssociation, Wanted
 from pileus.model.subnet import Subnet
 from pileus.rules import find
-from pileus.rules.routetable import gateway_of, table_of, tables_of, targets_of, wake_networks, wake_router
+from pileus.rules.routetable import (
+    check_destination,
+    gateway_of,
+    table_of,
+    tables_of,
+    targets_of,
+    wake_networks,
+    wake_router,
+)
 from pileus.rules.token import once
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
@@ -37,9 +45,6 @@ class RouteTableView(msgspec.Struct, frozen=True, kw_only=True):
     table: RouteTable
     router: Router
     active: frozenset[str]
-
-
-LINK_LOCAL = "169.254.0.0/16"
 
 
 def create(
@@ -108,14 +113,17 @@ def replace_association(caller: Caller, core: Core, association: str, uuid: str)
 
 
 def add_route(caller: Caller, core: Core, uuid: str, cidr: str, target: str, ident: str) -> None:
-    """Lead `cidr` to the noun `ident` (a uuid) of kind `target`. Raises Duplicate where the table has such a route."""
+    """Lead `cidr`, a range or a prefix list's uuid, to the noun `ident` (a uuid) of kind `target`.
+
+    Raises Duplicate where the table has a route to it.
+    """
     with core.store.write() as tx:
         table = find.living(caller, tx, RouteTable, uuid)
         route = _route(caller, tx, table, cidr, target, ident)
-        if any(other.cidr == route.cidr for other in table.wanted.routes):
-            text = f"The route identified by {route.cidr} already exists."
-            raise Duplicate(text, noun=RouteTable.KIND, ident=route.cidr, reason="route")
-        _wanted(caller, tx, table, "modify", routes=(*table.wanted.routes, route))
+        if any(other.destination == route.destination for other in table.wanted.routes):
+            text = f"The route identified by {_named(route.destination)} already exists."
+            raise Duplicate(text, noun=RouteTable.KIND, ident=route.destination, reason="route")
+        _routed(caller, tx, table, (*table.wanted.routes, route))
 
 
 def replace_route(caller: Caller, core: Core, uuid: str, cidr: str, target: str, ident: str) -> None:
@@ -123,20 +131,31 @@ def replace_route(caller: Caller, core: Core, uuid: str, cidr: str, target: str,
     with core.store.write() as tx:
         table = find.living(caller, tx, RouteTable, uuid)
         route = _route(caller, tx, table, cidr, target, ident)
-        if all(other.cidr != route.cidr for other in table.wanted.routes):
-            raise _no_route(route.cidr)
-        routes = tuple(route if other.cidr == route.cidr else other for other in table.wanted.routes)
-        _wanted(caller, tx, table, "modify", routes=routes)
+        if all(other.destination != route.destination for other in table.wanted.routes):
+            raise _no_route(route.destination)
+        routes = [route if other.destination == route.destination else other for other in table.wanted.routes]
+        _routed(caller, tx, table, routes)
 
 
 def remove_route(caller: Caller, core: Core, uuid: str, cidr: str) -> None:
     """Take the route to `cidr` away. Raises NotFound."""
     with core.store.write() as tx:
         table, destination = find.living(caller, tx, RouteTable, uuid), _destination(cidr)
-        routes = tuple(route for route in table.wanted.routes if route.cidr != destination)
-        if routes == table.wanted.routes:
+        routes = [route for route in table.wanted.routes if route.destination != destination]
+        if len(routes) == len(table.wanted.routes):
             raise _no_route(destination)
-        _wanted(caller, tx, table, "modify", routes=routes)
+        _routed(caller, tx, table, routes)
+
+
+def _routed(caller: Caller, tx: Writer, table: RouteTable, routes: Sequence[NetworkRoute]) -> None:
+    """Give the table these routes."""
+    lists = tuple(dict.fromkeys(route.prefixlist for route in routes if route.prefixlist))
+    _wanted(caller, tx, table, "modify", routes=tuple(routes), prefixlists=lists)
+
+
+def _named(destination: str) -> str:
+    """The destination of a route in messages: its range, or its prefix list."""
+    return f"{PrefixList.KIND} {destination}" if is_uuid(destination) else destination
 
 
 def _wanted(caller: Caller, tx: Writer, table: RouteTable, verb: str, **changes: object) -> RouteTable:
@@ -187,11 +206,14 @@ def _of_another(table: RouteTable, other: str) -> InvalidValue:
 
 
 def _no_route(cidr: str) -> NotFound:
-    text = f"No route with the destination {cidr} in the route table."
+    text = f"No route with the destination {_named(cidr)} in the route table."
     return NotFound(text, noun=RouteTable.KIND, ident=cidr, reason="route")
 
 
 def _destination(cidr: str) -> str:
+    """The range with the bits behind its prefix cleared; the uuid of a prefix list as it is. Raises InvalidValue."""
+    if is_uuid(cidr):
+        return cidr
     try:
         return str(ipaddress.IPv4Network(cidr, strict=False))
     except ValueError as error:
@@ -200,15 +222,20 @@ def _destination(cidr: str) -> str:
 
 
 def _route(caller: Caller, tx: Reader, table: RouteTable, cidr: str, target: str, ident: str) -> NetworkRoute:
-    """The route, checked: its target stands on the table's router, and its range is not the router's own."""
-    destination = _destination(cidr)
-    router = tx.need(Router, table.wanted.router)
-    if any(addresses.inside(destination, own) for own in router.cidrs):
-        text = f"The destination {destination} is equal to or more specific than a range of {router.label}."
-        raise InvalidValue(text, noun=RouteTable.KIND, ident=destination, reason="local")
-    if addresses.inside(destination, LINK_LOCAL):
-        text = f"The destination {destination} is in the range {LINK_LOCAL}, in which the metadata service is."
-        raise InvalidValue(text, noun=RouteTable.KIND, ident=destination, reason="local")
+    """The route, checked: its target stands on the table's router, and its ranges are not the router's own."""
+    router, destination = tx.need(Router, table.wanted.router), _destination(cidr)
+    if not is_uuid(destination):
+        check_destination(router, destination)
+        return _led(caller, tx, table, destination, target, ident)
+    prefixlist = find.living(caller, tx, PrefixList, destination)
+    for entry in prefixlist.wanted.entries:
+        check_destination(router, entry.cidr)
+    route = _led(caller, tx, table, "", target, ident)
+    most = prefixlist.wanted.max_entries
+    return msgspec.structs.replace(route, prefixlist=prefixlist.uuid, max_entries=most)
+
+
+def _led(caller: Caller, tx: Reader, table: RouteTable, destination: str, target: str, ident: str) -> NetworkRoute:
     if target == InternetGateway.KIND:
         return _gateway_route(caller, tx, table, destination, ident)
     instance = ""

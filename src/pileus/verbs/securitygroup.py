@@ -9,6 +9,7 @@ import msgspec
 
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
 from pileus.rules import find
@@ -105,8 +106,8 @@ def authorize(
         have = {rule.match() for rule in group.wanted.rules}
         added = []
         for rule in rules:
-            _fits(caller, tx, group, rule, have)
-            added.append(msgspec.structs.replace(rule, id=new_ec2("sgr"), tags=dict(tags or {})))
+            fitting = _fits(caller, tx, group, rule, have)
+            added.append(msgspec.structs.replace(fitting, id=new_ec2("sgr"), tags=dict(tags or {})))
         after = (*group.wanted.rules, *added)
         _replace(caller, tx, group, after, "securitygroup.authorize")
         return added
@@ -140,8 +141,8 @@ def modify(caller: Caller, core: Core, rules: Sequence[Rule], ident: str) -> Non
         changed = {rule.id for rule in rules}
         have = {rule.match() for rule in rules_by_id.values() if rule.id not in changed}
         for rule in rules:
-            _fits(caller, tx, group, rule, have)
-            rules_by_id[rule.id] = msgspec.structs.replace(rule, tags=rules_by_id[rule.id].tags)
+            fitting = _fits(caller, tx, group, rule, have)
+            rules_by_id[rule.id] = msgspec.structs.replace(fitting, tags=rules_by_id[rule.id].tags)
         _replace(caller, tx, group, tuple(rules_by_id.values()), "securitygroup.modify")
 
 
@@ -184,36 +185,50 @@ def _once(rules: Sequence[Rule]) -> None:
         raise InvalidValue("The same permission must not appear multiple times", reason="rule")
 
 
-def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: set[tuple[object, ...]]) -> None:
-    """Whether the rule may be the group's beside those that it has by their meanings, to which it is added."""
+def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: set[tuple[object, ...]]) -> Rule:
+    """The rule, if it may be the group's beside those that it has by their meanings, to which it is added."""
     _check(rule)
     if rule.group:
         # Looked at again in this transaction: it may have been deleted since the caller named it.
         peer = tx.need(SecurityGroup, rule.group)
         if peer.wanted.gone or not find.visible(caller, peer):
             raise find.not_found(SecurityGroup, [peer.ec2_id])
+    if rule.prefixlist:
+        rule = _of_list(caller, tx, rule)
     if rule.match() in have:
         raise Duplicate(
-            f'the specified rule "peer: {rule.cidr or rule.group}, {rule.protocol}, from port: '
+            f'the specified rule "peer: {rule.cidr or rule.group or rule.prefixlist}, {rule.protocol}, from port: '
             f'{rule.port_min}, to port: {rule.port_max}, ALLOW" already exists',
             noun="securitygroup",
             ident=group.ec2_id,
             reason="rule",
         )
     have.add(rule.match())
+    return rule
+
+
+def _of_list(caller: Caller, tx: Reader, rule: Rule) -> Rule:
+    """The rule, counted as its prefix list may have entries."""
+    prefixlist = find.living(caller, tx, PrefixList, rule.prefixlist)
+    if rule.protocol == "icmpv6":
+        raise InvalidValue(f"icmpv6 does not go with the {prefixlist.label}, whose ranges are of IPv4.", reason="cidr")
+    return msgspec.structs.replace(rule, max_entries=prefixlist.wanted.max_entries)
 
 
 def _replace(caller: Caller, tx: Writer, group: SecurityGroup, rules: tuple[Rule, ...], verb: str) -> None:
     selectors = tuple(dict.fromkeys(rule.group for rule in rules if rule.group))
-    changed = tx.want(group, msgspec.structs.replace(group.wanted, rules=rules, selectors=selectors))
+    lists = tuple(dict.fromkeys(rule.prefixlist for rule in rules if rule.prefixlist))
+    wanted = msgspec.structs.replace(group.wanted, rules=rules, selectors=selectors, prefixlists=lists)
+    changed = tx.want(group, wanted)
     tx.add_journal_line(caller, changed, verb, goal=changed.generation)
     tx.wake(changed)
     wake_members(tx, [group.uuid])
 
 
 def _check(rule: Rule) -> None:
-    if bool(rule.cidr) == bool(rule.group):
-        raise InvalidValue("A rule needs exactly one of an address range and a group.", reason="rule")
+    if len([side for side in (rule.cidr, rule.group, rule.prefixlist) if side]) != 1:
+        text = "A rule needs exactly one of an address range, a group and a prefix list."
+        raise InvalidValue(text, reason="rule")
     if rule.cidr:
         try:
             version = ipaddress.ip_network(rule.cidr).version

@@ -105,7 +105,7 @@ def test_rules_are_modified_in_place(account: Account, group: str) -> None:
     for code, wrong in (
         ("MissingParameter", {"IpProtocol": "-1"}),
         ("InvalidParameterValue", {"IpProtocol": "-1", "CidrIpv4": "10.0.0.0/8", "CidrIpv6": "::/0"}),
-        ("InvalidPrefixListID.NotFound", {"IpProtocol": "-1", "PrefixListId": "pl-1"}),
+        ("InvalidPrefixListID.NotFound", {"IpProtocol": "-1", "PrefixListId": "pl-0123abcd"}),
     ):
         with refused(code):
             modify(**wrong)
@@ -278,7 +278,7 @@ SSH: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
         ({**SSH, "Ipv6Ranges": [{"CidrIpv6": "::/129"}]}, "InvalidParameterValue"),
         ({**SSH, "Ipv6Ranges": [{}]}, "MissingParameter"),
         ({**SSH, "IpRanges": [*ANYWHERE, *ANYWHERE]}, "InvalidParameterValue"),
-        ({**SSH, "PrefixListIds": [{"PrefixListId": "pl-1"}]}, "InvalidPrefixListID.NotFound"),
+        ({**SSH, "PrefixListIds": [{"PrefixListId": "pl-0123abcd"}]}, "InvalidPrefixListID.NotFound"),
         ({**SSH}, "MissingParameter"),
         ({**SSH, "UserIdGroupPairs": [{}]}, "MissingParameter"),
         ({**SSH, "UserIdGroupPairs": [{"GroupId": "web"}]}, "InvalidGroupId.Malformed"),

@@ -25,6 +25,7 @@ WITHOUT = {
     "CreateDefaultVpc",
     "CreateInternetGateway",
     "CreateKeyPair",
+    "CreateManagedPrefixList",
     "CreatePlacementGroup",
     "DescribeAccountAttributes",
     "DescribeAvailabilityZones",
@@ -43,6 +44,7 @@ WITHOUT = {
 PERMISSION = {"IpPermissions.1.IpProtocol": "tcp", "IpPermissions.1.FromPort": "22", "IpPermissions.1.ToPort": "22"}
 ANYONE = {**PERMISSION, "IpPermissions.1.IpRanges.1.CidrIp": "0.0.0.0/0"}
 GROUP = "IpPermissions.1.Groups.1."
+LISTED = "IpPermissions.1.PrefixListIds.1.PrefixListId"
 LAUNCH = {"MinCount": "1", "MaxCount": "1", "InstanceType": "m1.tiny"}
 NO_INSTANCE, NO_GROUP = "InvalidInstanceID.NotFound", "InvalidGroup.NotFound"
 NO_ALLOCATION, NO_ADDRESS = "InvalidAllocationID.NotFound", "InvalidAddress.NotFound"
@@ -50,6 +52,7 @@ NO_TOGETHER = "InvalidPlacementGroup.Unknown"
 NO_PORT, NO_KEY, NO_VPC = "InvalidNetworkInterfaceID.NotFound", "InvalidKeyPair.NotFound", "InvalidVpcID.NotFound"
 NO_GATEWAY, NO_TABLE, NO_NAT = "InvalidInternetGatewayID.NotFound", "InvalidRouteTableID.NotFound", "NatGatewayNotFound"
 NO_SUBNET, NO_ASSOCIATION = "InvalidSubnetID.NotFound", "InvalidAssociationID.NotFound"
+NO_LIST = "InvalidPrefixListID.NotFound"
 NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
 DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
 
@@ -67,6 +70,7 @@ NAMED = {
     "NatGatewayIds": ("nat", "NatGatewayNotFound"),
     "NetworkAclIds": ("acl", "InvalidNetworkAclID.NotFound"),
     "NetworkInterfaceIds": ("port", NO_PORT),
+    "PrefixListIds": ("list", "InvalidPrefixListID.NotFound"),
     "PublicIps": ("address", NO_ADDRESS),
     "RouteTableIds": ("table", "InvalidRouteTableID.NotFound"),
     "SecurityGroupRuleIds": ("rule", NO_RULE),
@@ -194,6 +198,29 @@ ATTEMPTS: list[Attempt] = [
         )
     ),
     ("DeleteRoute", {"RouteTableId": "{table}", "DestinationCidrBlock": "0.0.0.0/0"}, NO_TABLE),
+    ("DeleteRoute", {"RouteTableId": "{my_table}", "DestinationPrefixListId": "{list}"}, NO_LIST),
+    *(
+        (
+            action,
+            {"RouteTableId": "{my_table}", "DestinationPrefixListId": "{list}", "GatewayId": "{my_gateway}"},
+            NO_LIST,
+        )
+        for action in ("CreateRoute", "ReplaceRoute")
+    ),
+    *(
+        (f"{verb}SecurityGroup{way}", {"GroupId": "{my_group}", **PERMISSION, LISTED: "{list}"}, NO_LIST)
+        for verb in ("Authorize", "Revoke")
+        for way in ("Ingress", "Egress")
+    ),
+    ("DeleteManagedPrefixList", {"PrefixListId": "{list}"}, NO_LIST),
+    ("GetManagedPrefixListAssociations", {"PrefixListId": "{list}"}, NO_LIST),
+    ("GetManagedPrefixListEntries", {"PrefixListId": "{list}"}, NO_LIST),
+    ("ModifyManagedPrefixList", {"PrefixListId": "{list}", "PrefixListName": "mine"}, NO_LIST),
+    (
+        "RestoreManagedPrefixListVersion",
+        {"PrefixListId": "{list}", "PreviousVersion": "1", "CurrentVersion": "1"},
+        NO_LIST,
+    ),
     ("DescribeVpcAttribute", {"VpcId": "{vpc}", "Attribute": "enableDnsSupport"}, NO_VPC),
     ("DescribeStaleSecurityGroups", {"VpcId": "{vpc}"}, NO_VPC),
     ("AssociateAddress", {"AllocationId": "{allocation}", "InstanceId": "{my_instance}"}, NO_ALLOCATION),
@@ -218,6 +245,7 @@ ATTEMPTS: list[Attempt] = [
             ("image", "InvalidAMIID.NotFound"),
             ("subnet", "InvalidSubnetID.NotFound"),
             ("vpc", NO_VPC),
+            ("list", NO_LIST),
         )
     ),
 ]
@@ -245,6 +273,9 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
     table = ec2.create_route_table(VpcId=shown["VpcId"])["RouteTable"]["RouteTableId"]
     tabled = ec2.associate_route_table(RouteTableId=table, SubnetId=shown["SubnetId"])
     added = ec2.associate_vpc_cidr_block(VpcId=shown["VpcId"], CidrBlock="10.8.0.0/16")
+    prefixlist = ec2.create_managed_prefix_list(
+        PrefixListName=f"list-{name}", MaxEntries=1, AddressFamily="IPv4", Entries=[{"Cidr": "192.0.2.0/24"}]
+    )
     linked = ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=ident)
     return {
         "image": image.ec2_id,
@@ -271,6 +302,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "allocation": allocation["AllocationId"],
         "address": allocation["PublicIp"],
         "association": linked["AssociationId"],
+        "list": prefixlist["PrefixList"]["PrefixListId"],
         "number": account.number,
     }
 

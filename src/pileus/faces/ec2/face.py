@@ -23,6 +23,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     place,
     placementgroup,
     port,
+    prefixlist,
     routetable,
     rule,
     securitygroup,

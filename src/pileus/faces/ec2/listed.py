@@ -46,7 +46,6 @@ EMPTY = {
         "IamInstanceProfileAssociations", "AssociationIds", "InvalidAssociationID.NotFound"
     ),
     "DescribeLaunchTemplates": Listed("LaunchTemplates", "LaunchTemplateIds", "InvalidLaunchTemplateId.NotFound"),
-    "DescribeManagedPrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
     "DescribePrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
     "DescribeReservedInstances": Listed(
         "ReservedInstances", "ReservedInstancesIds", "InvalidReservedInstancesId.NotFound"

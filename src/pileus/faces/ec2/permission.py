@@ -10,16 +10,18 @@ from typing import Any, Literal
 import msgspec
 
 from pileus.faces.ec2.call import Call, missing
+from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
 from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.prefixlist import PrefixList
 from pileus.model.securitygroup import Protocol, Rule, SecurityGroup
 from pileus.rules import find
 from pileus.rules import securitygroup as securitygroup_rules
 from pileus.verbs import securitygroup as verbs
 
 Direction = Literal["ingress", "egress"]
-Peer = tuple[str, str, str]
-"""The other side of a rule: address range or "", group's uuid or "", description."""
+Peer = tuple[str, str, str, str]
+"""The other side of a rule: address range or "", group's uuid or "", prefix list's uuid or "", description."""
 
 Traffic = tuple[Protocol, int | None, int | None, int | None]
 """Protocol, IP protocol number where it has no name here, lowest and highest port (icmp: type and code)."""
@@ -73,9 +75,10 @@ def _rules(call: Call, group: SecurityGroup, direction: Direction, permission: d
             port_max=high,
             cidr=cidr,
             group=peer,
+            prefixlist=prefixlist,
             description=description,
         )
-        for cidr, peer, description in _peers(call, group, permission)
+        for cidr, peer, prefixlist, description in _peers(call, group, permission)
     ]
 
 
@@ -127,20 +130,18 @@ def _traffic(permission: dict[str, Any]) -> Traffic:
 
 
 def _peers(call: Call, group: SecurityGroup, permission: dict[str, Any]) -> Iterator[Peer]:
-    for each in permission.get("PrefixListIds", ()):
-        # This cloud has no prefix lists.
-        ident = each.get("PrefixListId", "")
-        raise NotFound(f"The prefix list ID '{ident}' does not exist", noun="prefixlist", ident=ident)
-    members = ("IpRanges", "Ipv6Ranges", "UserIdGroupPairs")
-    ranges, wide, pairs = (permission.get(member, ()) for member in members)
-    if not ranges and not wide and not pairs:
-        raise missing("CidrIp, CidrIpv6 or GroupId of the rule's other side")
+    members = ("IpRanges", "Ipv6Ranges", "UserIdGroupPairs", "PrefixListIds")
+    ranges, wide, pairs, lists = (permission.get(member, ()) for member in members)
+    if not ranges and not wide and not pairs and not lists:
+        raise missing("CidrIp, CidrIpv6, GroupId or PrefixListId of the rule's other side")
     for each in ranges:
-        yield _range(each.get("CidrIp", ""), _CIDR, ipaddress.IPv4Network), "", described(each)
+        yield _range(each.get("CidrIp", ""), _CIDR, ipaddress.IPv4Network), "", "", described(each)
     for each in wide:
-        yield _range(each.get("CidrIpv6", ""), _CIDR6, ipaddress.IPv6Network), "", described(each)
+        yield _range(each.get("CidrIpv6", ""), _CIDR6, ipaddress.IPv6Network), "", "", described(each)
     for each in pairs:
-        yield "", _peer_group(call, group, each).uuid, described(each)
+        yield "", _peer_group(call, group, each).uuid, "", described(each)
+    for each in lists:
+        yield "", "", uuid_of(call, PrefixList, each.get("PrefixListId", "")), described(each)
 
 
 def _range(text: str, form: re.Pattern[str], kind: type[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> str:
@@ -224,6 +225,8 @@ def permissions(call: Call, rules: Sequence[Rule], direction: Direction) -> list
             item["Ipv6Ranges"].append({"CidrIpv6": rule.cidr, **text})
         elif rule.cidr:
             item["IpRanges"].append({"CidrIp": rule.cidr, **text})
+        elif rule.prefixlist:
+            item["PrefixListIds"].append({"PrefixListId": ec2_id(PrefixList, rule.prefixlist), **text})
         else:
             peer = {"GroupId": ec2_id(SecurityGroup, rule.group), "UserId": call.caller.account_id}
             item["UserIdGroupPairs"].append({**peer, **text})

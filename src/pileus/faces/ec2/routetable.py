@@ -15,6 +15,7 @@ from pileus.model.internetgateway import InternetGateway
 from pileus.model.natgateway import NatGateway
 from pileus.model.noun import Noun
 from pileus.model.port import Port
+from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
 from pileus.model.routetable import NetworkRoute, RouteTable
 from pileus.model.subnet import Subnet
@@ -98,8 +99,14 @@ def delete_route(call: Call) -> dict[str, Any]:
 
 
 def _destination(call: Call) -> str:
-    if "DestinationCidrBlock" not in call.args:
+    """The range that a route is to, or the uuid of its prefix list."""
+    named = [name for name in ("DestinationCidrBlock", "DestinationPrefixListId") if name in call.args]
+    if not named:
         raise missing("destinationCidrBlock")
+    if len(named) > 1:
+        raise InvalidValue(f"The request must contain exactly one of {', '.join(named)}", reason="combination")
+    if named[0] == "DestinationPrefixListId":
+        return uuid_of(call, PrefixList, call.args[named[0]])
     return str(call.args["DestinationCidrBlock"])
 
 
@@ -159,8 +166,12 @@ def _route(call: Call, route: NetworkRoute, *, active: bool) -> dict[str, Any]:
             "InstanceId": ec2_id(Instance, route.instance),
             "InstanceOwnerId": call.caller.account_id,
         }
+    if route.prefixlist:
+        destination = {"DestinationPrefixListId": ec2_id(PrefixList, route.prefixlist)}
+    else:
+        destination = {"DestinationCidrBlock": route.cidr}
     return {
-        "DestinationCidrBlock": route.cidr,
+        **destination,
         member: ec2_id(cls, route.uuid),
         **of_instance,
         "Origin": "CreateRoute",
@@ -175,6 +186,7 @@ _FILTERS = filters.of_members(
         "association.route-table-association-id": "Associations.RouteTableAssociationId",
         "association.route-table-id": "Associations.RouteTableId",
         "route.destination-cidr-block": "Routes.DestinationCidrBlock",
+        "route.destination-prefix-list-id": "Routes.DestinationPrefixListId",
         "association.subnet-id": "Associations.SubnetId",
         "route.instance-id": "Routes.InstanceId",
         "route.nat-gateway-id": "Routes.NatGatewayId",
@@ -183,7 +195,7 @@ _FILTERS = filters.of_members(
         "route.state": "Routes.State",
     },
     absent=(
-        *("association.gateway-id", "route.destination-ipv6-cidr-block", "route.destination-prefix-list-id"),
+        *("association.gateway-id", "route.destination-ipv6-cidr-block"),
         *("route.egress-only-internet-gateway-id", "route.transit-gateway-id"),
         "route.vpc-peering-connection-id",
     ),

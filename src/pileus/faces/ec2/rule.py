@@ -11,6 +11,7 @@ from pileus.faces.ec2.names import check_id, ec2_id
 from pileus.faces.ec2.permission import Direction, described, group_of, parsed, protocol, replacement
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue
+from pileus.model.prefixlist import PrefixList
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.rules import securitygroup as securitygroup_rules
 from pileus.verbs import securitygroup as verbs
@@ -153,6 +154,7 @@ def _said(group: SecurityGroup, rule: Rule) -> dict[str, Any]:
         "IpProtocol": protocol(rule),
         "FromPort": -1 if rule.port_min is None else rule.port_min,
         "ToPort": -1 if rule.port_max is None else rule.port_max,
+        "PrefixListId": ec2_id(PrefixList, rule.prefixlist) if rule.prefixlist else None,
         "CidrIpv6" if ":" in rule.cidr else "CidrIpv4": rule.cidr or None,
         "Description": rule.description or None,
     }

@@ -77,6 +77,7 @@ _PERMISSION_MEMBERS = {
     "ipv6-cidr": "Ipv6Ranges.CidrIpv6",
     "from-port": "FromPort",
     "group-id": "UserIdGroupPairs.GroupId",
+    "prefix-list-id": "PrefixListIds.PrefixListId",
     "protocol": "IpProtocol",
     "to-port": "ToPort",
     "user-id": "UserIdGroupPairs.UserId",
@@ -89,5 +90,5 @@ _FILTERS = filters.of_members(
         for prefix, member in _DIRECTIONS.items()
         for name, path in _PERMISSION_MEMBERS.items()
     },
-    absent=[f"{prefix}.{name}" for prefix in _DIRECTIONS for name in ("prefix-list-id", "group-name")],
+    absent=[f"{prefix}.group-name" for prefix in _DIRECTIONS],
 )

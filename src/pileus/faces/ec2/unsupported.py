@@ -58,7 +58,7 @@ _OF_A_VPC_RANGE = (*_OF_A_RANGE, "AmazonProvidedIpv6CidrBlock", "Ipv6CidrBlockNe
 
 _OF_A_ROUTE: dict[str, Accepted] = dict.fromkeys(
     (
-        *("CarrierGatewayId", "CoreNetworkArn", "DestinationIpv6CidrBlock", "DestinationPrefixListId"),
+        *("CarrierGatewayId", "CoreNetworkArn", "DestinationIpv6CidrBlock"),
         *("EgressOnlyInternetGatewayId", "LocalGatewayId", "OdbNetworkArn", "TransitGatewayId", "VpcEndpointId"),
         "VpcPeeringConnectionId",
     ),
@@ -90,7 +90,8 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         "InstanceTenancy": ("default",),
         **dict.fromkeys((*_OF_A_VPC_RANGE, "VpcEncryptionControl"), NONE),
     },
-    "DeleteRoute": dict.fromkeys(("DestinationIpv6CidrBlock", "DestinationPrefixListId"), NONE),
+    "DeleteRoute": {"DestinationIpv6CidrBlock": NONE},
+    "ModifyManagedPrefixList": {"IpamPrefixListResolverSyncEnabled": NONE},
     "ModifySubnetAttribute": {
         "PrivateDnsHostnameTypeOnLaunch": ("ip-name",),
         **dict.fromkeys(
