@@ -44,6 +44,10 @@ PREFIX_LIST_ENTRIES: Final = Bound("entries of a prefix list", "noun", 1000, "In
 PREFIX_LIST_VERSIONS: Final = Bound(
     "earlier versions of a prefix list", "noun", 10, "the oldest is forgotten: it cannot be shown or restored"
 )
+LAUNCH_TEMPLATE_VERSIONS: Final = Bound("versions of a launch template", "noun", 100, "QuotaExceeded")
+LAUNCH_TEMPLATE_DATA: Final = Bound(
+    "bytes of the data of all versions of a launch template", "noun", 256 << 10, "QuotaExceeded"
+)
 ROUTES: Final = Bound(what="routes of a route table", per="noun", most=50, answer="QuotaExceeded (RouteLimitExceeded)")
 GROUPS: Final = Bound(
     "security groups of a port", "noun", 16, "QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)"

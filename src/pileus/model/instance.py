@@ -36,6 +36,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     `asked` is the digest of the parameters that came with the token.
     `power_since` is the power number since which that power state is wanted: a start of what runs raises n alone.
     `login_user` is the image's at the launch, for the image may go; empty for what was launched before it was kept.
+    `launchtemplate` is the uuid of the launch template of its launch, which may be gone; empty for none.
     """
 
     flavor: Annotated[str, Ref("flavor", "uses")]
@@ -60,6 +61,8 @@ class Wanted(Part, frozen=True, kw_only=True):
     metadata_v2_only: bool = False
     placementgroup: Annotated[str | None, Ref("placementgroup", "uses")] = None
     login_user: str = ""
+    launchtemplate: str = ""
+    launchtemplate_version: int = 0
 
 
 class Size(Part, frozen=True, kw_only=True):

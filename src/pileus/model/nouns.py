@@ -10,6 +10,7 @@ from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.keypair import KeyPair
+from pileus.model.launchtemplate import LaunchTemplate
 from pileus.model.natgateway import NatGateway
 from pileus.model.network import Network
 from pileus.model.noun import Noun
@@ -39,6 +40,7 @@ NOUNS: dict[str, type[Noun]] = {
         PrefixList,
         SecurityGroup,
         PlacementGroup,
+        LaunchTemplate,
         Instance,
         Volume,
         Port,

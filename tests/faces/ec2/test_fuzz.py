@@ -48,6 +48,8 @@ def fuzzed(cloud: Cloud) -> Account:
     account.launch(3)
     account.ec2.create_key_pair(KeyName="mine", KeyType="ed25519")
     account.ec2.create_security_group(GroupName="web", Description="d")
+    account.ec2.create_launch_template(LaunchTemplateName="mine", LaunchTemplateData={"KeyName": "mine"})
+    account.ec2.create_managed_prefix_list(PrefixListName="mine", MaxEntries=5, AddressFamily="IPv4")
     return account
 
 
@@ -65,6 +67,8 @@ def real_values(account: Account) -> list[str]:
         shown[0]["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
         *(group["GroupId"] for group in account.ec2.describe_security_groups()["SecurityGroups"]),
         *(rule["SecurityGroupRuleId"] for rule in rules),
+        *(each["LaunchTemplateId"] for each in account.ec2.describe_launch_templates()["LaunchTemplates"]),
+        *(each["PrefixListId"] for each in account.ec2.describe_managed_prefix_lists()["PrefixLists"]),
         account.cloud.image.ec2_id,
         account.number,
         *("mine", "web", "default", "m1.tiny", "us-east-1a", "self", "ed25519", "/dev/vda"),
@@ -74,7 +78,9 @@ def real_values(account: Account) -> list[str]:
 
 JUNK = st.one_of(
     st.sampled_from(["", "0", "1", "2", "5", "22", "-1", "65536", "2147483647", "9" * 20, "true", "false"]),
-    st.sampled_from(["i-", "i-" + "f" * 17, "sg-" + "0" * 8, "ami-" + "0" * 17, "*", "?*", "\\", "aGVsbG8=", "\x00"]),
+    st.sampled_from(
+        ["i-", "i-" + "f" * 17, "sg-" + "0" * 8, "ami-" + "0" * 17, "*", "?*", "\\", "aGVsbG8=", "$Latest", "\x00"]
+    ),
     st.text(max_size=12),
 )
 
@@ -92,7 +98,7 @@ def test_no_request_is_our_mistake(fuzzed: Account, data: st.DataObject) -> None
         shape = EC2.shapes[required.shape]
         for member in shape.required:
             name = EC2.input_name(member, shape.members[member])
-            starting = [each for each in known if each == name or each.startswith(f"{name}.1")]
+            starting = [each for each in known if each == name or each.startswith(f"{name}.")]
             params.setdefault(starting[0], data.draw(values))
     params["DryRun"] = data.draw(st.sampled_from(["false", "false", "false", "true"]))
     response = fuzzed.post(Action=action, params=params)

@@ -25,6 +25,7 @@ WITHOUT = {
     "CreateDefaultVpc",
     "CreateInternetGateway",
     "CreateKeyPair",
+    "CreateLaunchTemplate",
     "CreateManagedPrefixList",
     "CreatePlacementGroup",
     "DescribeAccountAttributes",
@@ -53,6 +54,7 @@ NO_PORT, NO_KEY, NO_VPC = "InvalidNetworkInterfaceID.NotFound", "InvalidKeyPair.
 NO_GATEWAY, NO_TABLE, NO_NAT = "InvalidInternetGatewayID.NotFound", "InvalidRouteTableID.NotFound", "NatGatewayNotFound"
 NO_SUBNET, NO_ASSOCIATION = "InvalidSubnetID.NotFound", "InvalidAssociationID.NotFound"
 NO_LIST = "InvalidPrefixListID.NotFound"
+NO_TEMPLATE, NO_TEMPLATE_NAME = "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException"
 NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
 DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
 
@@ -67,6 +69,8 @@ NAMED = {
     "InternetGatewayIds": ("gateway", "InvalidInternetGatewayID.NotFound"),
     "KeyNames": ("key", NO_KEY),
     "KeyPairIds": ("key_id", NO_KEY),
+    "LaunchTemplateIds": ("template", "InvalidLaunchTemplateId.NotFound"),
+    "LaunchTemplateNames": ("template_name", "InvalidLaunchTemplateName.NotFoundException"),
     "NatGatewayIds": ("nat", "NatGatewayNotFound"),
     "NetworkAclIds": ("acl", "InvalidNetworkAclID.NotFound"),
     "NetworkInterfaceIds": ("port", NO_PORT),
@@ -212,6 +216,22 @@ ATTEMPTS: list[Attempt] = [
         for verb in ("Authorize", "Revoke")
         for way in ("Ingress", "Egress")
     ),
+    ("GetLaunchTemplateData", {"InstanceId": "{instance}"}, NO_INSTANCE),
+    *(
+        (action, {f"{prefix}{member}": f"{{{word}}}", **params}, code)
+        for action, prefix, params in (
+            ("CreateLaunchTemplateVersion", "", {"LaunchTemplateData.InstanceType": "m1.tiny"}),
+            ("DeleteLaunchTemplate", "", {}),
+            ("DeleteLaunchTemplateVersions", "", {"LaunchTemplateVersion.1": "1"}),
+            ("DescribeLaunchTemplateVersions", "", {}),
+            ("ModifyLaunchTemplate", "", {"SetDefaultVersion": "1"}),
+            ("RunInstances", "LaunchTemplate.", {**LAUNCH, "ImageId": "{my_image}"}),
+        )
+        for member, word, code in (
+            ("LaunchTemplateId", "template", NO_TEMPLATE),
+            ("LaunchTemplateName", "template_name", NO_TEMPLATE_NAME),
+        )
+    ),
     ("DeleteManagedPrefixList", {"PrefixListId": "{list}"}, NO_LIST),
     ("GetManagedPrefixListAssociations", {"PrefixListId": "{list}"}, NO_LIST),
     ("GetManagedPrefixListEntries", {"PrefixListId": "{list}"}, NO_LIST),
@@ -246,11 +266,17 @@ ATTEMPTS: list[Attempt] = [
             ("subnet", "InvalidSubnetID.NotFound"),
             ("vpc", NO_VPC),
             ("list", NO_LIST),
+            ("template", NO_TEMPLATE),
         )
     ),
 ]
 
-_OF_ONE = {"DescribeInstanceAttribute", "DescribeStaleSecurityGroups", "DescribeVpcAttribute"}
+_OF_ONE = {
+    "DescribeLaunchTemplateVersions",
+    "DescribeInstanceAttribute",
+    "DescribeStaleSecurityGroups",
+    "DescribeVpcAttribute",
+}
 LISTS = sorted(name for _, name in ACTIONS if name.startswith("Describe") and name not in _OF_ONE)
 _REQUEST = re.compile(r"<requestId>.*?</requestId>|<RequestI[dD]>.*?</RequestI[dD]>", re.IGNORECASE)
 
@@ -275,6 +301,9 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
     added = ec2.associate_vpc_cidr_block(VpcId=shown["VpcId"], CidrBlock="10.8.0.0/16")
     prefixlist = ec2.create_managed_prefix_list(
         PrefixListName=f"list-{name}", MaxEntries=1, AddressFamily="IPv4", Entries=[{"Cidr": "192.0.2.0/24"}]
+    )
+    template = ec2.create_launch_template(
+        LaunchTemplateName=f"template-{name}", LaunchTemplateData={"KeyName": f"key-{name}"}
     )
     linked = ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=ident)
     return {
@@ -303,6 +332,8 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "address": allocation["PublicIp"],
         "association": linked["AssociationId"],
         "list": prefixlist["PrefixList"]["PrefixListId"],
+        "template": template["LaunchTemplate"]["LaunchTemplateId"],
+        "template_name": f"template-{name}",
         "number": account.number,
     }
 

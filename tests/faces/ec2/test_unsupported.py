@@ -30,6 +30,7 @@ MEANINGLESS = {
     "IncludeUnsupportedInRegion",
     "IncludeAllResources",
     "IncludeAllTagsOfInstance",
+    "ResolveAlias",  # no image is named by a parameter of SSM: there is nothing to resolve
     "Latest",  # the console's output is the latest, always
     "Legacy",
 }

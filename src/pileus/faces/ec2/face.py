@@ -18,6 +18,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     instance,
     internetgateway,
     keypair,
+    launchtemplate,
     listed,
     natgateway,
     place,

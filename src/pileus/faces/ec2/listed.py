@@ -45,7 +45,6 @@ EMPTY = {
     "DescribeIamInstanceProfileAssociations": Listed(
         "IamInstanceProfileAssociations", "AssociationIds", "InvalidAssociationID.NotFound"
     ),
-    "DescribeLaunchTemplates": Listed("LaunchTemplates", "LaunchTemplateIds", "InvalidLaunchTemplateId.NotFound"),
     "DescribePrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
     "DescribeReservedInstances": Listed(
         "ReservedInstances", "ReservedInstancesIds", "InvalidReservedInstancesId.NotFound"

@@ -13,6 +13,7 @@ from pileus.verbs import tag as verbs
 _TYPES = {
     "internetgateway": "internet-gateway",
     "keypair": "key-pair",
+    "launchtemplate": "launch-template",
     "prefixlist": "prefix-list",
     "routetable": "route-table",
     "router": "vpc",

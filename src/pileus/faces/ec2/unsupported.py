@@ -22,7 +22,7 @@ _OF_A_LAUNCH: dict[str, Accepted] = {
             *("AdditionalInfo", "CpuOptions", "DisableApiStop", "EbsOptimized", "ElasticGpuSpecification"),
             *("ElasticInferenceAccelerators", "EnablePrimaryIpv6", "EnclaveOptions.Enabled"),
             *("HibernationOptions.Configured", "IamInstanceProfile", "InstanceMarketOptions", "Ipv6AddressCount"),
-            *("Ipv6Addresses", "KernelId", "LaunchTemplate", "LicenseSpecifications", "Monitoring.Enabled"),
+            *("Ipv6Addresses", "KernelId", "LicenseSpecifications", "Monitoring.Enabled"),
             *("Monitoring.MetricCategoryIds", "Operator", "RamdiskId", "SecondaryInterfaces"),
             *("CapacityReservationSpecification.CapacityReservationTarget", "MetadataOptions.HttpProtocolIpv6"),
             *("PrivateDnsNameOptions.EnableResourceNameDnsARecord",),
@@ -74,6 +74,7 @@ REFUSED: dict[str, dict[str, Accepted]] = {
     },
     "AssociateRouteTable": {"GatewayId": NONE, "PublicIpv4Pool": NONE},
     "AssociateVpcCidrBlock": dict.fromkeys(_OF_A_VPC_RANGE, NONE),
+    "CreateLaunchTemplate": {"Operator": NONE},
     "CreateNatGateway": {
         "AvailabilityMode": ("zonal",),
         **dict.fromkeys(

@@ -12,6 +12,7 @@ from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.image import Image, content, kind_of
 from pileus.model.instance import LAUNCH, Assigned, Instance, Size, State, Wanted
+from pileus.model.launchtemplate import LaunchTemplate
 from pileus.model.network import Network
 from pileus.model.placement import Decision, Need, explanation, host_vcpus
 from pileus.model.port import Assigned as PortAssigned
@@ -51,7 +52,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `placementgroup` is a placement group's name or id. `numbered` ones have their numbers from the beginning, and are
     called by them in their network. `map_public`: the port's public address is the loopback one; None: as its subnet
-    says.
+    says. `launchtemplate` is the uuid of the launch template that the parameters came from, if any.
 
     As many as possible from `least` to `most` are launched, or none. Defaults are left out of the form that a client
     token remembers: a later version may add fields.
@@ -85,6 +86,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dry_run: bool = False
     numbered: bool = False
     login_user: Ident = ""
+    launchtemplate: Ident = ""
+    launchtemplate_version: int = 0
 
 
 class _Plan(msgspec.Struct):
@@ -197,6 +200,8 @@ def _resolve(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Plan:
     else:
         subnet = network_rules.default_subnet(caller, tx, request.zone)
     on = tx.need(Network, subnet.wanted.network)
+    if request.launchtemplate:
+        find.living(caller, tx, LaunchTemplate, request.launchtemplate)
     together = placementgroup_rules.named(caller, tx, request.placementgroup) if request.placementgroup else None
     need = _need(request, size, wanted_image, disk, together)
     plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), together, need, Decision(), [])
@@ -332,6 +337,8 @@ def _wanted(request: Launch, plan: _Plan, reservation: str, index: int, hostname
         metadata_v2_only=request.metadata_v2_only,
         placementgroup=plan.together.uuid if plan.together else None,
         login_user=request.login_user or plan.image.wanted.login_user,
+        launchtemplate=request.launchtemplate,
+        launchtemplate_version=request.launchtemplate_version,
     )
 
 

@@ -251,7 +251,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"NetworkInterfaces": [INTERFACE], "SecurityGroups": ["default"]}, "InvalidParameterCombination"),
     ({"NetworkInterfaces": [INTERFACE], "PrivateIpAddress": "172.31.0.9"}, "InvalidParameterCombination"),
     ({"IamInstanceProfile": {"Name": "role"}}, "UnsupportedOperation"),
-    ({"LaunchTemplate": {"LaunchTemplateName": "t"}}, "UnsupportedOperation"),
+    ({"LaunchTemplate": {"LaunchTemplateName": "t"}}, "InvalidLaunchTemplateName.NotFoundException"),
     ({"InstanceMarketOptions": {"MarketType": "spot"}}, "UnsupportedOperation"),
     ({"HibernationOptions": {"Configured": True}}, "UnsupportedOperation"),
     ({"MetadataOptions": {"HttpEndpoint": "disabled"}}, "UnsupportedOperation"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.instance import shape
+from pileus.faces.ec2.instance.template import with_template
 from pileus.faces.ec2.names import check_id
 from pileus.faces.ec2.tag import specified
 from pileus.model.errors import InvalidValue, NotFound, Unsupported
@@ -22,7 +25,13 @@ ROOT_DEVICES = (shape.ROOT_DEVICE, "/dev/sda1", "/dev/xvda")
 @action("RunInstances", dry=True)
 def run(call: Call) -> dict[str, Any]:
     """Launch as many instances as possible from MinCount to MaxCount, or none."""
-    views = verbs.shown(call.caller, call.core, asked(call.args))
+    args = call.args
+    if "LaunchTemplate" in args:
+        args, template, version = with_template(call)
+        request = msgspec.structs.replace(asked(args), launchtemplate=template.uuid, launchtemplate_version=version)
+    else:
+        request = asked(args)
+    views = verbs.shown(call.caller, call.core, request)
     reservations = shape.reservations(views, call.core.place)
     return reservations[0] if reservations else {"OwnerId": call.caller.account_id, "Groups": [], "Instances": []}
 
