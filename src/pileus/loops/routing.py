@@ -46,8 +46,7 @@ def routing(tx: Reader, router: Router) -> Routing:
         for table in tables
     )
     gateways = [*only(InternetGateway, targets.values()), *only(NatGateway, targets.values())]
-    contexts = [each.as_context() for each in lists.values()]
-    return Routing(specs, _sources(tx, router, tables, targets), [*contexts, *tables, *gateways])
+    return Routing(specs, _sources(tx, router, tables, targets), [*lists.values(), *tables, *gateways])
 
 
 def _route(route: NetworkRoute, targets: dict[str, Noun]) -> RouteSpec:

@@ -27,7 +27,7 @@ class SecurityGroupKind(EngineKind[SecurityGroup]):
             name=row.name,
             project=row.project,
             rules=tuple(expanded_rules(row.wanted.rules, lists)),
-            record=record([*(each.as_context() for each in lists.values()), row]),
+            record=record([*lists.values(), row]),
         )
 
 

@@ -160,6 +160,10 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         owners = (uuid for of, uuid, use in referred(self, references(type(self))) if (of, use) == (kind, "owned"))
         return next(owners, "")
 
+    def is_ahead_of(self, row: Noun) -> bool:
+        """Whether the noun, read from another's record, is known to be newer than its `row`."""
+        return False
+
     def yields(self) -> bool:
         """Whether it gives a value up that another noun claims too, because any other value will do."""
         return False

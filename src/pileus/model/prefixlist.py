@@ -50,9 +50,13 @@ class PrefixList(Noun, frozen=True, kw_only=True):
     assigned: None = None
     seen: None = None
 
-    def as_context(self) -> PrefixList:
-        """Without tags, as every noun, and without earlier versions: an order's record is bounded."""
-        return msgspec.structs.replace(self, tags={}, wanted=msgspec.structs.replace(self.wanted, earlier=()))
+    def recorded(self) -> PrefixList:
+        """Without earlier versions: the records of many orders may have it."""
+        return msgspec.structs.replace(self, wanted=msgspec.structs.replace(self.wanted, earlier=()))
+
+    def is_ahead_of(self, row: Noun) -> bool:
+        """Whether it has a higher version than an older copy of the store: no order is its own."""
+        return bool(self.wanted.version > row.wanted.version)
 
     def check(self, before: Noun | None = None) -> None:
         """Of its entries as well."""

@@ -162,7 +162,8 @@ class _Merge:
             return
         # A noun that neither has the order nor belongs to that only came along.
         own = entry.uuid in (noun.uuid, noun.owner(entry.kind))
-        if row.gone is None and not row.wanted.gone and own and entry.revision > self._revision(entry):
+        ahead = (own and entry.revision > self._revision(entry)) or noun.is_ahead_of(row)
+        if row.gone is None and not row.wanted.gone and ahead:
             adopt.put(tx, noun)
             tx.add_journal_line(SYSTEM, row, f"{row.KIND}.recover", outcome="done")
             self.done.advanced.append(row.ec2_id)
