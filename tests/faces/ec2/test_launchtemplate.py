@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.model import bounds
+from pileus.model.errors import NotFound
+from pileus.verbs import launchtemplate
+from pileus.verbs.instance import launch
+from pileus.verbs.instance.launch import Launch
 from tests.faces.ec2.cloud import Account, Cloud, code_of, filtered, refused
 
 if TYPE_CHECKING:
@@ -299,3 +303,23 @@ def test_an_instances_parameters_become_a_template(account: Account) -> None:
     launched: Any = {"MinCount": 1, "MaxCount": 1, "LaunchTemplate": {"LaunchTemplateName": "copy"}}
     (second,) = ec2.run_instances(**launched)["Instances"]
     assert ec2.get_launch_template_data(InstanceId=second["InstanceId"])["LaunchTemplateData"] == data
+
+
+def test_a_launch_notes_a_template_of_its_own_project_alone(account: Account) -> None:
+    """The REST face takes the noun in the body of a launch."""
+    cloud, others = account.cloud, account.cloud.account()
+    for owner, name, number, refusal in (
+        (others, "theirs", 1, "does not exist"),
+        (account, "old", 7, "the specified version 7"),
+        (account, "ours", 1, ""),
+    ):
+        made(owner, name)
+        (template,) = launchtemplate.listing(owner.caller, cloud.core, [name])
+        request = Launch(
+            image=cloud.image.ec2_id, flavor="m1.tiny", launchtemplate=template.uuid, launchtemplate_version=number
+        )
+        if refusal:
+            with pytest.raises(NotFound, match=refusal):
+                launch.launch(account.caller, cloud.core, request)
+        else:
+            assert launch.launch(account.caller, cloud.core, request)

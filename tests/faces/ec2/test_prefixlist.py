@@ -11,6 +11,7 @@ from pileus.loops.securitygroup import ENGINE_KIND
 from pileus.model import bounds
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
+from pileus.rules import doctor
 from tests.faces.ec2.cloud import Account, Cloud, code_of, filtered, refused
 
 if TYPE_CHECKING:
@@ -199,6 +200,9 @@ def test_a_rule_admits_the_entries_of_a_list(account: Account, listed: str) -> N
     assert ordered_ranges(account, group) == [OFFICE]
     ec2.modify_managed_prefix_list(PrefixListId=listed, CurrentVersion=1, AddEntries=[{"Cidr": LAB}])
     assert ordered_ranges(account, group) == [OFFICE, LAB]
+    with account.cloud.core.store.read() as tx:
+        (engine_row,) = [row for row in doctor.view(tx, 0.0).engine if row.ec2_id == group]
+    assert [rule.cidr for rule in engine_row.rules if rule.direction == "ingress"] == [OFFICE, LAB]
     with refused("InvalidPermission.Duplicate"):
         ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
     (user,) = ec2.get_managed_prefix_list_associations(PrefixListId=listed)["PrefixListAssociations"]

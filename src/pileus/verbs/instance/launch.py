@@ -32,6 +32,7 @@ from pileus.rules import placementgroup as placementgroup_rules
 from pileus.rules.instance import number as number_rules
 from pileus.rules.instance import place
 from pileus.rules.instance import view as view_rules
+from pileus.rules.launchtemplate import version_of
 from pileus.store.writer import digest
 from pileus.verbs.instance import view
 
@@ -52,7 +53,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `placementgroup` is a placement group's name or id. `numbered` ones have their numbers from the beginning, and are
     called by them in their network. `map_public`: the port's public address is the loopback one; None: as its subnet
-    says. `launchtemplate` is the uuid of the launch template that the parameters came from, if any.
+    says. `launchtemplate` is the uuid of the launch template that the parameters came from, if any: a face merges them,
+    and the verb notes the template and its version.
 
     As many as possible from `least` to `most` are launched, or none. Defaults are left out of the form that a client
     token remembers: a later version may add fields.
@@ -201,7 +203,8 @@ def _resolve(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Plan:
         subnet = network_rules.default_subnet(caller, tx, request.zone)
     on = tx.need(Network, subnet.wanted.network)
     if request.launchtemplate:
-        find.living(caller, tx, LaunchTemplate, request.launchtemplate)
+        template = find.living(caller, tx, LaunchTemplate, request.launchtemplate)
+        version_of(template, str(request.launchtemplate_version))
     together = placementgroup_rules.named(caller, tx, request.placementgroup) if request.placementgroup else None
     need = _need(request, size, wanted_image, disk, together)
     plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), together, need, Decision(), [])
