@@ -28,7 +28,7 @@ TOMBSTONES = "tombstones"
 """The word for erased tombstones of kinds of LISTED, of whatever project."""
 
 COUNTED = KINDS | {TOMBSTONES}
-"""What has a version of the whole store's."""
+"""The kinds, and erased tombstones, that have a version for the whole store."""
 
 
 def version_name(kind: str) -> str:
