@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
 
 
@@ -29,6 +31,20 @@ def test_only_running_ones_unless_all_are_asked(cloud: Cloud, account: Account) 
         stopped: "not-applicable"
     }
     assert states(account, Filters=filtered("event.code", "*")) == {}
+
+
+def test_its_zone_is_found_as_it_is_shown(cloud: Cloud, account: Account) -> None:
+    ident = account.launch()[0]
+    row = cloud.observe(ident)
+    with cloud.core.store.write() as tx:  # as a cloud of an earlier version launched it
+        tx.want(row, msgspec.structs.replace(row.wanted, zone=""))
+    (shown,) = account.ec2.describe_instance_status(InstanceIds=[ident])["InstanceStatuses"]
+    for name, value in (
+        ("availability-zone", shown["AvailabilityZone"]),
+        ("availability-zone-id", shown["AvailabilityZoneId"]),
+    ):
+        assert states(account, Filters=filtered(name, value)) == {ident: "ok"}
+        assert states(account, Filters=filtered(name, "elsewhere")) == {}
 
 
 def test_initializing_until_the_guest_has_come_up(cloud: Cloud, account: Account) -> None:

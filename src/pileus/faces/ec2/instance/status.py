@@ -26,7 +26,8 @@ def describe(call: Call) -> dict[str, Any]:
     every = bool(args.get("IncludeAllInstances"))
     with call.core.store.read() as tx:
         liveness = Heard(tx, call.core.store.now())
-    fits = filters.compiled(args.get("Filters"), {**_FILTERS, **_of_system(liveness)}, shape.tags)
+    zone = call.core.place.zone
+    fits = filters.compiled(args.get("Filters"), {**_FILTERS, **_of_zone(zone), **_of_system(liveness)}, shape.tags)
 
     def keep(view: InstanceView) -> bool:
         return (every or view.state == State.RUNNING) and (fits is None or fits(view))
@@ -39,14 +40,13 @@ def describe(call: Call) -> dict[str, Any]:
         after=args.get("NextToken"),
         limit=paging.limit(args),
     )
-    zone = call.core.place.zone
     return {"InstanceStatuses": [_status(view, zone, liveness) for view in views], "NextToken": token}
 
 
 def _status(view: InstanceView, default_zone: str, liveness: Heard) -> dict[str, Any]:
     lost = liveness.lost(view.instance.assigned.host)
     word, reachability = (UNKNOWN, UNKNOWN) if lost and view.state == State.RUNNING else health(view)
-    zone = view.instance.wanted.zone or default_zone
+    zone = _zone(view, default_zone)
     return {
         "InstanceId": view.instance.ec2_id,
         "AvailabilityZone": zone,
@@ -60,6 +60,10 @@ def _status(view: InstanceView, default_zone: str, liveness: Heard) -> dict[str,
     }
 
 
+def _zone(view: InstanceView, default_zone: str) -> str:
+    return view.instance.wanted.zone or default_zone
+
+
 def _summary(word: str, reachability: str, since: float | None = None) -> dict[str, Any]:
     detail: dict[str, Any] = {"Name": "reachability", "Status": reachability}
     return {"Status": word, "Details": [detail if since is None else {**detail, "ImpairedSince": since}]}
@@ -70,6 +74,13 @@ def system(view: InstanceView, liveness: Heard) -> tuple[str, str]:
     if view.state in (State.PENDING, State.RUNNING) and liveness.lost(view.instance.assigned.host):
         return "impaired", "failed"
     return health(view)
+
+
+def _of_zone(default_zone: str) -> dict[str, filters.Values[InstanceView]]:
+    return {
+        "availability-zone": lambda view: (_zone(view, default_zone),),
+        "availability-zone-id": lambda view: (zone_id(_zone(view, default_zone)),),
+    }
 
 
 def _of_system(liveness: Heard) -> dict[str, filters.Values[InstanceView]]:
@@ -91,8 +102,6 @@ def health(view: InstanceView) -> tuple[str, str]:
 
 
 _FILTERS: dict[str, filters.Values[InstanceView]] = {
-    "availability-zone": lambda view: (view.instance.wanted.zone,),
-    "availability-zone-id": lambda view: (zone_id(view.instance.wanted.zone),),
     "instance-state-code": lambda view: (str(CODES[view.state]),),
     "instance-state-name": lambda view: (view.state.value,),
     "instance-status.reachability": lambda view: (health(view)[1],),
