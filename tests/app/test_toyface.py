@@ -202,6 +202,10 @@ def test_a_websocket_is_answered_by_the_face(toy: ToyStub) -> None:
 
 def test_its_settings_are_checked_and_known(toy: ToyStub) -> None:
     assert "no setting" not in toy.pileus("up", "--provider", "stub").stderr
-    assert "secret" not in toy.state.log("cloud").read_text()
-    log = toy.state.log("cloud").read_text()
-    assert '"face":"toy"' in log.replace(" ", "") or "face=toy" in log
+    toy.ask("POST", "/toy/sums", '{"numbers": [1]}')
+
+    def log() -> str:
+        return toy.state.log("cloud").read_text().replace(" ", "")
+
+    assert until(lambda: '"face":"toy"' in log() or "face=toy" in log(), 5)
+    assert "secret" not in log()
