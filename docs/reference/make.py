@@ -17,10 +17,12 @@ from pileus.app import faces, kits, settings
 from pileus.app.settings import Settings
 from pileus.cli.commands import cli
 from pileus.faces.ec2 import errors as ec2_errors
-from pileus.faces.ec2.face import registered
+from pileus.faces.ec2 import ledger
+from pileus.faces.ec2.face import SERVICES, registered
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.wire import refusals
 from pileus.faces.wire.errors import FAULTS as PROTOCOLS
+from pileus.faces.wire.model import ServiceModel
 from pileus.faces.wire.sigv4 import codes_of
 from pileus.model import quota
 from pileus.model.bounds import BOUNDS
@@ -355,10 +357,26 @@ def _rest() -> str:
 
 def _ec2() -> str:
     rows = [(f"`{name}`", service, entry.says) for (service, name), entry in sorted(registered().items(), key=_named)]
+    lacking = sorted(
+        name
+        for service in SERVICES
+        for name in ServiceModel.load(service).operations
+        if (service, name) not in registered()
+    )
+    by_family = {family: [name for name in lacking if ledger.family(name) == family] for family in ledger.FAMILIES}
+    to_come = [name for name in lacking if ledger.family(name) is None]
+    refused = [
+        (each.name, f"`{each.code}`", each.reason, ", ".join(f"`{name}`" for name in names))
+        for each, names in by_family.items()
+    ]
     return _page(
         "EC2 and STS",
-        f"The {len(rows)} supported actions; every other one is refused with `UnsupportedOperation`.",
-        _table(("Action", "Service", "What it does"), rows),
+        "Every action of Amazon's models is here: it is done, refused on purpose, or not yet done. The message of a"
+        " refusal names this page.",
+        f"## Done: {len(rows)}\n\n" + _table(("Action", "Service", "What it does"), rows),
+        f"## Refused: {sum(map(len, by_family.values()))}\n\n" + _table(("Family", "Code", "Why", "Actions"), refused),
+        f"## Not yet done: {len(to_come)}\n\nThey are refused with `{ledger.UNSUPPORTED}`.\n\n"
+        + ", ".join(f"`{name}`" for name in to_come),
     )
 
 

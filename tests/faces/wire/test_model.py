@@ -27,14 +27,11 @@ def test_unknown_service() -> None:
         ServiceModel.load("no-such")
 
 
-def test_unknown_and_unsupported_actions() -> None:
+def test_unknown_actions() -> None:
     ec2, sts = ServiceModel.load("ec2"), ServiceModel.load("sts")
     with pytest.raises(WireError) as unknown:
         ec2.operation("LaunchRocket")
     assert (unknown.value.code, unknown.value.status) == ("InvalidAction", 400)
     assert unknown.value.message == "The action LaunchRocket is not valid for this web service."
-    assert ec2.unsupported("CreateFleet").code == "UnsupportedOperation"
-    with pytest.raises(WireError, match="InvalidAction"):
-        ec2.unsupported("LaunchRocket")
     with pytest.raises(WireError, match="Could not find operation LaunchRocket for version 2011-06-15"):
         sts.operation("LaunchRocket")

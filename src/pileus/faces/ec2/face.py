@@ -19,6 +19,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     internetgateway,
     keypair,
     launchtemplate,
+    ledger,
     listed,
     natgateway,
     place,
@@ -168,7 +169,7 @@ class Ec2Face:
     def _run(self, service: ServiceModel, action: str, call: Call, params: Mapping[str, str]) -> dict[str, Any]:
         entry = ACTIONS.get((service.name, action))
         if entry is None:
-            raise service.unsupported(action)
+            raise ledger.refusal(service, action)
         if action in power.OF_INSTANCES and not any(param.startswith("InstanceId") for param in params):
             # An empty list leaves no trace in a query.
             raise InvalidValue("No instances specified", reason="combination")

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from pileus.faces.wire.errors import FAULTS, WireError
+from pileus.faces.wire.errors import FAULTS
 
 _Composite = Literal["structure", "list", "map"]
 _Scalar = Literal["string", "boolean", "integer", "long", "float", "double", "timestamp", "blob"]
@@ -157,11 +157,6 @@ class ServiceModel:
         if operation is None:
             raise self.faults.no_such_action(action, self.version)
         return operation
-
-    def unsupported(self, action: str) -> WireError:
-        """Return the error for an action that this cloud lacks; raises WireError if AWS lacks it too."""
-        self.operation(action)
-        return WireError("UnsupportedOperation", f"This cloud does not support the action {action}.")
 
     def input_name(self, member: str, reference: Reference) -> str:
         """Return the name of a structure's member in a request's parameters."""
