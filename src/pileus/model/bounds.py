@@ -40,6 +40,9 @@ DESCRIPTION: Final = Bound("characters of the description of an image, a group o
 RULES: Final = Bound(
     "rules of a security group in each direction", "noun", 60, "QuotaExceeded (RulesPerSecurityGroupLimitExceeded)"
 )
+IMAGE_ACCOUNTS: Final = Bound(
+    "accounts that a private image is shared with", "noun", 1000, "QuotaExceeded (ResourceLimitExceeded)"
+)
 PREFIX_LIST_ENTRIES: Final = Bound("entries of a prefix list", "noun", 1000, "InvalidValue")
 PREFIX_LIST_VERSIONS: Final = Bound(
     "earlier versions of a prefix list", "noun", 10, "the oldest is forgotten: it cannot be shown or restored"

@@ -31,7 +31,8 @@ class Wanted(Part, frozen=True, kw_only=True):
 
     Format `tar` is a root file system with real user ids, perhaps compressed (zstd, gzip, xz); it is kind `container`'s
     only one, and no machine's. `virtual_size` is then that of its unpacked files.
-    `traits` are what a host has to have for it.
+    `traits` are what a host has to have for it. `accounts` are the numbers of other projects' accounts that may launch
+    from it while it is private.
 
     One that is captured says of what: the root `disk` of an `instance` (uuids), which is shut down for it with
     `reboot`. Its digest and sizes are seen when the bytes are there. `snapshot_tags` are those of the snapshot that
@@ -55,6 +56,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     disk: str = ""
     reboot: bool = False
     snapshot_tags: dict[str, str] = {}
+    accounts: tuple[str, ...] = ()
 
 
 class Assigned(Part, frozen=True, kw_only=True):
@@ -94,14 +96,18 @@ def on_host(name: str) -> str:
 
 
 class Image(Noun, frozen=True, kw_only=True):
-    """Public images are seen by every project; private ones by their own. One that was imported has no `seen`."""
+    """Public images are seen by every project; private ones by their own, and those that they are shared with.
+
+    One that was imported has no `seen`.
+    """
 
     KIND: ClassVar[str] = "image"
     PREFIX: ClassVar[str] = "ami"
     SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "everybody"
     QUOTA: ClassVar[dict[str, int]] = {"images": 50, "imagespace": 200}
     KEEPER: ClassVar[Keeper] = "host"
-    DROPPED: ClassVar[dict[str, Any]] = {"description": "", "snapshot_tags": {}}
+    DROPPED: ClassVar[dict[str, Any]] = {"accounts": (), "description": "", "snapshot_tags": {}}
+    SECRET: ClassVar[tuple[str, ...]] = ("accounts",)
     wanted: Wanted
     assigned: Assigned | None = None
     seen: Seen | None = None

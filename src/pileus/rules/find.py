@@ -21,9 +21,10 @@ T = TypeVar("T")
 
 
 def visible(caller: Caller, noun: Noun) -> bool:
-    """Whether the caller may know of it: its own project's things, and public images; an admin everything."""
-    public = getattr(noun.wanted, "public", False)
-    return caller.admin or noun.project in ("", caller.project) or bool(public)
+    """Whether the caller may know of it: what is its project's, public or shared with it; an admin everything."""
+    if caller.admin or noun.project in ("", caller.project):
+        return True
+    return getattr(noun.wanted, "public", False) or caller.account_id in getattr(noun.wanted, "accounts", ())
 
 
 def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead: bool = False) -> list[N]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import Conflict, InvalidValue, NotFound, QuotaExceeded
+from pileus.model.errors import Conflict, Forbidden, InvalidValue, NotFound, QuotaExceeded
 from pileus.model.image import Image, State, content, state
 from pileus.model.instance import Instance
 from pileus.model.volume import Volume
@@ -31,6 +31,13 @@ def check_login(user: str) -> None:
     if not _LOGIN.fullmatch(user):
         text = f"'{user[:40]}' can be no login user: 1 to 32 letters, digits and . _ -, a letter or _ first."
         raise InvalidValue(text, ident=user[:40], reason="login-user")
+
+
+def own(caller: Caller, image: Image) -> Image:
+    """The image, which the caller may change. Raises Forbidden for another project's, as it is public or shared."""
+    if not caller.admin and image.project != caller.project:
+        raise Forbidden(f"Not authorized for {image.label}.", noun="image", ident=image.uuid, reason="owner")
+    return image
 
 
 LONGEST_NAME = 128

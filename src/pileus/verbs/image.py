@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model import quota, tag
+from pileus.model import bounds, quota, sizes, tag
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, QuotaExceeded, Unsupported
 from pileus.model.host import Host
 from pileus.model.ids import new_uuid
@@ -15,10 +15,10 @@ from pileus.model.image import Assigned, Image, Seen, Wanted, content, gibibytes
 from pileus.model.instance import Instance
 from pileus.model.noun import project_scope
 from pileus.model.project import Project
-from pileus.model.sizes import Description, Ident, Name, Tags
+from pileus.model.sizes import Description, Ident, Idents, Name, Tags
 from pileus.model.volume import Volume
 from pileus.rules import find
-from pileus.rules.image import allow, check_login, check_name, finish_removal, known, source
+from pileus.rules.image import allow, check_login, check_name, finish_removal, known, own, source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +38,9 @@ def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
     check_login(wanted.login_user)
     with core.store.write() as tx:
         for image in tx.list(Image, project=caller.project, name=name):
-            if image.wanted == wanted:
+            # What an owner changes later does not make it another image.
+            changed = {"description": wanted.description, "accounts": wanted.accounts}
+            if msgspec.structs.replace(image.wanted, **changed) == wanted:
                 return image
         image = tx.add(Image(uuid=new_uuid(), project=caller.project, name=name, wanted=wanted))
         tx.add_journal_line(caller, image, "image.register", outcome="done")
@@ -133,6 +135,50 @@ def _captured(tx: Reader, row: Instance, request: CaptureRequest) -> Wanted:
         reboot=request.reboot,
         snapshot_tags=request.snapshot_tags,
     )
+
+
+class ImageChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The changes to an image; None leaves a part as it is. `add` and `remove` are numbers of accounts."""
+
+    description: Description | None = None
+    public: bool | None = None
+    add: Idents = ()
+    remove: Idents = ()
+
+
+def modify(caller: Caller, core: Core, uuid: str, change: ImageChange) -> Image:
+    """Change an image's description, and who may launch from it beside its own project.
+
+    Raises NotFound; Forbidden for another project's image, and for a user who makes an image public; InvalidValue;
+    QuotaExceeded for too many accounts.
+    """
+    sizes.check(change)
+    with core.store.write() as tx:
+        image = own(caller, find.living(caller, tx, Image, uuid))
+        before = image.wanted
+        public = before.public if change.public is None else change.public
+        allow(caller, public=public and not before.public)
+        accounts = dict.fromkeys((*before.accounts, *change.add))
+        wanted = msgspec.structs.replace(
+            before,
+            description=before.description if change.description is None else change.description,
+            public=public,
+            accounts=tuple(account for account in accounts if account not in change.remove),
+        )
+        if len(wanted.accounts) > bounds.IMAGE_ACCOUNTS.most:
+            text = f"An image is shared with at most {bounds.IMAGE_ACCOUNTS.most} accounts."
+            raise QuotaExceeded(text, noun="image", reason="accounts")
+        if wanted == before:
+            return image
+        image = tx.want(image, wanted)
+        tx.add_journal_line(caller, image, "image.modify", goal=image.generation, outcome="done")
+        return image
+
+
+def one(caller: Caller, core: Core, uuid: str) -> Image:
+    """The caller's own image with this uuid. Raises NotFound; Forbidden for another project's."""
+    with core.store.read() as tx:
+        return own(caller, find.living(caller, tx, Image, uuid))
 
 
 def room(caller: Caller, core: Core, stored: Callable[[str], int | None]) -> int | None:

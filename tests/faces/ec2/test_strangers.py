@@ -121,6 +121,9 @@ ATTEMPTS: list[Attempt] = [
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "SubnetId": "{subnet}"}, "InvalidSubnetID.NotFound"),
     ("CreateImage", {"InstanceId": "{instance}", "Name": "taken over"}, NO_INSTANCE),
     ("DeregisterImage", {"ImageId": "{image}"}, "InvalidAMIID.NotFound"),
+    ("DescribeImageAttribute", {"ImageId": "{image}", "Attribute": "launchPermission"}, "InvalidAMIID.NotFound"),
+    ("ModifyImageAttribute", {"ImageId": "{image}", "Description.Value": "mine"}, "InvalidAMIID.NotFound"),
+    ("ResetImageAttribute", {"ImageId": "{image}", "Attribute": "launchPermission"}, "InvalidAMIID.NotFound"),
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "Placement.GroupName": "{together}"}, NO_TOGETHER),
     ("RunInstances", {**LAUNCH, "ImageId": "{my_image}", "Placement.GroupId": "{together_id}"}, NO_TOGETHER),
     ("DescribePlacementGroups", {"GroupName.1": "{together}"}, NO_TOGETHER),
@@ -272,8 +275,9 @@ ATTEMPTS: list[Attempt] = [
 ]
 
 _OF_ONE = {
-    "DescribeLaunchTemplateVersions",
+    "DescribeImageAttribute",
     "DescribeInstanceAttribute",
+    "DescribeLaunchTemplateVersions",
     "DescribeStaleSecurityGroups",
     "DescribeVpcAttribute",
 }

@@ -15,6 +15,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     flavor,
     identity,
     image,
+    imageattribute,
     instance,
     internetgateway,
     keypair,

@@ -33,13 +33,14 @@ def describe(call: Call) -> dict[str, Any]:
     """List the images that the caller may start from, by id, by owner, or all."""
     args = call.args
     images = verbs.listing(call.caller, call.core, args.get("ImageIds", ()))
-    items = [_image(image, account) for image, account in with_owners(call, images)]
+    items = [rendered(image, account) for image, account in with_owners(call, images)]
     if owners := args.get("Owners"):
         items = of_owners(call, items, owners, "ImageOwnerAlias")
     if users := args.get("ExecutableUsers"):
         check_accounts(users, ("self", "all"))
-        # Images are for everybody or for their project alone: there are no lists of accounts.
-        items = [item for item in items if "all" in users and item["Public"]]
+        accounts = {call.caller.account_id if user == "self" else user for user in users}
+        shared = {image.ec2_id for image in images if accounts & set(image.wanted.accounts)}
+        items = [item for item in items if (item["Public"] and "all" in users) or item["ImageId"] in shared]
     return paging.listed(args, "Images", items, _FILTERS)
 
 
@@ -126,7 +127,8 @@ def with_owners(call: Call, images: Sequence[Image]) -> list[tuple[Image, str]]:
     return [(image, accounts.get(image.project, NOBODY)) for image in images]
 
 
-def _image(image: Image, account: str) -> dict[str, Any]:
+def rendered(image: Image, account: str) -> dict[str, Any]:
+    """An image as a member of `Images`, owned by this account."""
     wanted = content(image)
     root = {
         "DeviceName": ROOT_DEVICE,

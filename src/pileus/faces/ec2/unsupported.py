@@ -92,6 +92,18 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         **dict.fromkeys((*_OF_A_VPC_RANGE, "VpcEncryptionControl"), NONE),
     },
     "DeleteRoute": {"DestinationIpv6CidrBlock": NONE},
+    "ModifyImageAttribute": dict.fromkeys(
+        (
+            *(
+                "ImdsSupport.Value",
+                "LaunchPermission.Add.OrganizationArn",
+                "LaunchPermission.Add.OrganizationalUnitArn",
+            ),
+            *("OrganizationArns", "OrganizationalUnitArns", "ProductCodes"),
+            *("LaunchPermission.Remove.OrganizationArn", "LaunchPermission.Remove.OrganizationalUnitArn"),
+        ),
+        NONE,
+    ),
     "ModifyManagedPrefixList": {"IpamPrefixListResolverSyncEnabled": NONE},
     "ModifySubnetAttribute": {
         "PrivateDnsHostnameTypeOnLaunch": ("ip-name",),
