@@ -39,8 +39,8 @@ NUMBERED = (
 
 AMOUNTS = frozenset(
     {
-        *("bandwidth", "disk", "index", "launch_index", "launchtemplate_version", "memory", "min_disk", "min_memory"),
-        *("mtu", "number", "port", "port_max", "port_min", "removals", "size", "vcpus", "virtual_size"),
+        *("bandwidth", "disk", "index", "launch_index", "launchtemplate_version", "memory", "metadata_hops", "min_disk"),
+        *("min_memory", "mtu", "number", "port", "port_max", "port_min", "removals", "size", "vcpus", "virtual_size"),
     }
 )
 """Fields of these structs that are plain amounts, positions or ids."""

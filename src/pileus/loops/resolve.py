@@ -81,6 +81,9 @@ def _instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         public_keys=wanted.public_keys,
         user_data=wanted.user_data,
         metadata_v2_only=wanted.metadata_v2_only,
+        metadata_enabled=wanted.metadata_enabled,
+        metadata_tags=wanted.metadata_tags,
+        metadata_hops=wanted.metadata_hops,
         record=record([*_context(tx, ports, project, flavor, image), *_grouped(tx, row), row, *disks, *ports]),
     )
 

@@ -35,6 +35,7 @@ class Wanted(Part, frozen=True, kw_only=True):
 
     `asked` is the digest of the parameters that came with the token.
     `power_since` is the power number since which that power state is wanted: a start of what runs raises n alone.
+    `metadata_hops` is how far a metadata token may go, `metadata_tags` whether the service tells the tags.
     `login_user` is the image's at the launch, for the image may go; empty for what was launched before it was kept.
     `launchtemplate` is the uuid of the launch template of its launch, which may be gone; empty for none.
     """
@@ -59,6 +60,9 @@ class Wanted(Part, frozen=True, kw_only=True):
     reason: str = ""
     reason_message: str = ""
     metadata_v2_only: bool = False
+    metadata_enabled: bool = True
+    metadata_tags: bool = True
+    metadata_hops: int = 1
     placementgroup: Annotated[str | None, Ref("placementgroup", "uses")] = None
     login_user: str = ""
     launchtemplate: str = ""

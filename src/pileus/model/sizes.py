@@ -20,6 +20,7 @@ PublicKey = Annotated[str, Meta(max_length=bounds.PUBLIC_KEY.most)]
 PublicKeys = Annotated[tuple[PublicKey, ...], Meta(max_length=bounds.PUBLIC_KEYS.most)]
 Base64 = Annotated[str, Meta(max_length=-(-bounds.USER_DATA.most // 3) * 4)]
 Idents = Annotated[tuple[Ident, ...], Meta(max_length=bounds.LISTED.most)]
+Hops = Annotated[int, Meta(ge=1, le=64)]
 Traits = Annotated[tuple[Ident, ...], Meta(max_length=bounds.TRAITS.most)]
 Tags = Annotated[
     dict[

@@ -126,6 +126,9 @@ class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="ins
     public_keys: tuple[str, ...] = ()
     user_data: str = ""
     metadata_v2_only: bool = False
+    metadata_enabled: bool = True
+    metadata_tags: bool = True
+    metadata_hops: int = 1
 
     @property
     def backend(self) -> str:

@@ -66,6 +66,28 @@ def test_no_group_of_a_vpc_is_stale(cloud: Cloud, account: Account) -> None:
         cloud.account().ec2.describe_stale_security_groups(VpcId=vpc)
 
 
+def test_the_groups_of_a_vpc(account: Account) -> None:
+    (vpc,) = (item["VpcId"] for item in account.ec2.describe_vpcs()["Vpcs"])
+    own = account.ec2.create_security_group(GroupName="web", Description="d")["GroupId"]
+    other = account.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    of_vpc = account.ec2.get_security_groups_for_vpc
+    found = {group["GroupName"]: group for group in of_vpc(VpcId=vpc)["SecurityGroupForVpcs"]}
+    assert set(found) == {"default", "web"}
+    assert found["web"] == {
+        "Description": "d",
+        "GroupName": "web",
+        "OwnerId": account.number,
+        "GroupId": own,
+        "Tags": [],
+        "PrimaryVpcId": vpc,
+    }
+    (default,) = of_vpc(VpcId=other)["SecurityGroupForVpcs"]
+    assert default["GroupName"] == "default"
+    assert of_vpc(VpcId=vpc, Filters=filtered("group-id", own))["SecurityGroupForVpcs"] == [found["web"]]
+    assert account.ec2.describe_security_group_references(GroupId=[own])["SecurityGroupReferenceSet"] == []
+    assert account.ec2.describe_security_group_vpc_associations()["SecurityGroupVpcAssociations"] == []
+
+
 def test_no_vpc_is_linked_to_ec2_classic(cloud: Cloud, account: Account) -> None:
     (vpc,) = (item["VpcId"] for item in account.ec2.describe_vpcs()["Vpcs"])
     account.ec2.create_tags(Resources=[vpc], Tags=[{"Key": "a", "Value": "b"}])

@@ -32,7 +32,19 @@ WITHOUT = {
     "DescribeAvailabilityZones",
     "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes",
+    "DescribeAggregateIdFormat",
+    "DescribeIdFormat",
+    "DescribePrincipalIdFormat",
     "DescribeRegions",
+    "DescribeSecurityGroupVpcAssociations",
+    "DisableEbsEncryptionByDefault",
+    "DisableSerialConsoleAccess",
+    "GetDefaultCreditSpecification",
+    "GetEbsEncryptionByDefault",
+    "GetInstanceMetadataDefaults",
+    "GetSerialConsoleAccessStatus",
+    "ModifyDefaultCreditSpecification",
+    "ModifyInstanceMetadataDefaults",
     "CreateVpc",
     "DescribeTags",
     "GetCallerIdentity",
@@ -111,6 +123,14 @@ ATTEMPTS: list[Attempt] = [
     ("RebootInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
     ("TerminateInstances", {"InstanceId.1": "{my_instance}", "InstanceId.2": "{instance}"}, NO_INSTANCE),
     ("GetConsoleOutput", {"InstanceId": "{instance}"}, NO_INSTANCE),
+    ("GetPasswordData", {"InstanceId": "{instance}"}, NO_INSTANCE),
+    ("MonitorInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
+    ("UnmonitorInstances", {"InstanceId.1": "{my_instance}", "InstanceId.2": "{instance}"}, NO_INSTANCE),
+    ("ModifyInstanceMetadataOptions", {"InstanceId": "{instance}", "HttpTokens": "required"}, NO_INSTANCE),
+    ("ModifyInstancePlacement", {"InstanceId": "{instance}", "GroupName": ""}, NO_INSTANCE),
+    ("ModifyInstancePlacement", {"InstanceId": "{my_instance}", "GroupName": "{together}"}, NO_TOGETHER),
+    ("ModifyInstancePlacement", {"InstanceId": "{my_instance}", "GroupId": "{together_id}"}, NO_TOGETHER),
+    ("ResetInstanceAttribute", {"InstanceId": "{instance}", "Attribute": "kernel"}, NO_INSTANCE),
     ("DescribeInstanceAttribute", {"InstanceId": "{instance}", "Attribute": "userData"}, NO_INSTANCE),
     ("ModifyInstanceAttribute", {"InstanceId": "{instance}", "DisableApiTermination.Value": "true"}, NO_INSTANCE),
     ("ModifyInstanceAttribute", {"InstanceId": "{my_instance}", "GroupId.1": "{group}"}, NO_GROUP),
@@ -132,6 +152,8 @@ ATTEMPTS: list[Attempt] = [
     ("DescribeSecurityGroups", {"GroupId.1": "{group}"}, NO_GROUP),
     ("DescribeSecurityGroups", {"GroupName.1": "{group_name}"}, NO_GROUP),
     ("CreateSecurityGroup", {"GroupName": "mine", "GroupDescription": "d", "VpcId": "{vpc}"}, NO_VPC),
+    ("DescribeSecurityGroupReferences", {"GroupId.1": "{group}"}, NO_GROUP),
+    ("GetSecurityGroupsForVpc", {"VpcId": "{vpc}"}, NO_VPC),
     ("DeleteSecurityGroup", {"GroupId": "{group}"}, NO_GROUP),
     ("DeleteSecurityGroup", {"GroupName": "{group_name}"}, NO_GROUP),
     ("AuthorizeSecurityGroupIngress", {"GroupId": "{group}", **ANYONE}, NO_GROUP),
@@ -278,6 +300,7 @@ _OF_ONE = {
     "DescribeImageAttribute",
     "DescribeInstanceAttribute",
     "DescribeLaunchTemplateVersions",
+    "DescribeSecurityGroupReferences",
     "DescribeStaleSecurityGroups",
     "DescribeVpcAttribute",
 }
@@ -387,7 +410,7 @@ def both(cloud: Cloud) -> tuple[Account, dict[str, str], Account, dict[str, str]
 
 def test_every_action_is_attempted() -> None:
     attempted = {action for action, _, _ in ATTEMPTS}
-    assert attempted | WITHOUT | {"DeleteKeyPair"} == {name for _, name in ACTIONS}
+    assert attempted | WITHOUT | {"DeleteKeyPair", "ModifyInstanceCreditSpecification"} == {name for _, name in ACTIONS}
     assert not attempted & WITHOUT
 
 
@@ -437,6 +460,17 @@ def test_no_list_and_no_filter_shows_anothers(both: tuple[Any, ...]) -> None:
         ]
         assert found[0] == 0, kind
         assert found[1] > 0, kind
+
+
+def test_credits_of_anothers_instance_are_refused_as_of_none(both: tuple[Any, ...]) -> None:
+    stranger, _, _, theirs = both
+    for words in (theirs, nothings(theirs)):
+        spec: Any = [{"InstanceId": words["instance"], "CpuCredits": "standard"}]
+        answer = stranger.ec2.modify_instance_credit_specification(InstanceCreditSpecifications=spec)
+        assert answer["SuccessfulInstanceCreditSpecifications"] == []
+        (refusal,) = answer["UnsuccessfulInstanceCreditSpecifications"]
+        assert refusal["Error"]["Code"] == NO_INSTANCE
+        assert refusal["Error"]["Message"] == f"The instance ID '{words['instance']}' does not exist"
 
 
 def test_deleting_anothers_key_pair_deletes_nothing(both: tuple[Any, ...]) -> None:

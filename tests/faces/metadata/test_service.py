@@ -73,6 +73,8 @@ SPEC = InstanceSpec(
     public_keys=("ssh-ed25519 AAAA me\n", "ssh-ed25519 BBBB other"),
     user_data=base64.b64encode(b"#!/bin/sh\n\x00\xff").decode(),
 )
+OFF = msgspec.structs.replace(SPEC, metadata_enabled=False)
+UNTOLD = msgspec.structs.replace(SPEC, metadata_tags=False)
 V2_ONLY = msgspec.structs.replace(SPEC, metadata_v2_only=True)
 
 
@@ -243,6 +245,18 @@ def test_tokens_open_what_they_should() -> None:
     # A bad token is refused even where none is needed.
     assert ask("/latest/meta-data/mac", headers={TOKEN: "x"}).status == 401
     assert ask("/latest/meta-data/mac", headers={TOKEN: ""}).status == 401
+
+
+def test_a_service_that_is_off_answers_nothing() -> None:
+    for path in ("/", "/latest/meta-data/mac", "/latest/user-data"):
+        assert ask(path, spec=OFF).status == 403
+    assert ask("/latest/api/token", "PUT", {TTL: "60"}, spec=OFF).status == 403
+
+
+def test_tags_are_told_on_request_alone() -> None:
+    assert "tags/" in get("/latest/meta-data/").split("\n")
+    assert "tags/" not in get("/latest/meta-data/", spec=UNTOLD).split("\n")
+    assert ask("/latest/meta-data/tags/instance/Name", spec=UNTOLD).status == 404
 
 
 def test_tokens_are_refused() -> None:

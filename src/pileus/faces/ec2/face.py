@@ -30,6 +30,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     routetable,
     rule,
     securitygroup,
+    setting,
     snapshot,
     subnet,
     tag,

@@ -97,7 +97,11 @@ FAMILIES = (
         r"|Import(Image|Snapshot)Tasks|(Store|Restore)ImageTask|ExportImageTasks",
         "images are uploaded by the REST API",
     ),
-    Family("Amazon's event notices", r"InstanceEvent(Notification|StartTime)", "this cloud plans no events"),
+    Family("Planned events", r"InstanceEvent", "this cloud plans no events for instances"),
+    Family(
+        "Serial console", r"^EnableSerialConsole", "GetConsoleOutput reads the serial console, and nobody writes to it"
+    ),
+    Family("Encryption of disks", r"^EnableEbsEncryption", "disks are not encrypted by the cloud"),
     Family("Roles", r"^(AssumeRole|AssumeRoot|GetWebIdentity|GetDelegated|DecodeAuthor)", "IAM is another service"),
 )
 """The families of refused actions; an action is of the first that it fits."""

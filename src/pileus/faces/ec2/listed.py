@@ -16,6 +16,7 @@ from pileus.faces.wire.errors import WireError
 from pileus.model.router import Router
 from pileus.model.subnet import Subnet
 from pileus.verbs import network as verbs
+from pileus.verbs import securitygroup as groups
 from pileus.verbs.instance import view as instances
 
 _ANYWHERE = "0.0.0.0/0"
@@ -44,6 +45,9 @@ EMPTY = {
     "DescribeHosts": Listed("Hosts", "HostIds", "InvalidHostID.NotFound"),
     "DescribeIamInstanceProfileAssociations": Listed(
         "IamInstanceProfileAssociations", "AssociationIds", "InvalidAssociationID.NotFound"
+    ),
+    "DescribeInstanceEventWindows": Listed(
+        "InstanceEventWindows", "InstanceEventWindowIds", "InvalidInstanceEventWindowID.NotFound"
     ),
     "DescribePrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
     "DescribeReservedInstances": Listed(
@@ -164,6 +168,19 @@ def credit_specifications(call: Call) -> dict[str, Any]:
     return paging.listed(call.args, "InstanceCreditSpecifications", items, _CREDIT_FILTERS)
 
 
+@action("DescribeSecurityGroupReferences")
+def group_references(call: Call) -> dict[str, Any]:
+    """Lists only: none, as no rule of a peered VPC refers to a group."""
+    groups.listing(call.caller, call.core, call.args["GroupId"])
+    return {"SecurityGroupReferenceSet": []}
+
+
+@action("DescribeSecurityGroupVpcAssociations")
+def group_associations(call: Call) -> dict[str, Any]:
+    """Lists only: none, as a group is of the one VPC that it was made in."""
+    return paging.listed(call.args, "SecurityGroupVpcAssociations", [], _ASSOCIATION_FILTERS)
+
+
 @action("DescribeStaleSecurityGroups")
 def stale_groups(call: Call) -> dict[str, Any]:
     """Lists only: none, as no rule refers to a group of another VPC, or to one that was deleted."""
@@ -192,6 +209,7 @@ def classic_link_dns(call: Call) -> dict[str, Any]:
 
 _CLASSIC = Listed("Vpcs", "VpcIds", "InvalidVpcID.NotFound")
 _CLASSIC_FILTERS = filters.of_members(others={"is-classic-link-enabled": "ClassicLinkEnabled"})
+_ASSOCIATION_FILTERS = filters.of_members("GroupId", "GroupOwnerId", "State", "VpcId", "VpcOwnerId")
 _CREDIT_FILTERS = filters.of_members("InstanceId")
 _ACL_FILTERS = filters.of_members(
     *("NetworkAclId", "OwnerId", "VpcId"),

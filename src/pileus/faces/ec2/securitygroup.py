@@ -6,6 +6,7 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.permission import DESCRIPTION, permissions
 from pileus.faces.ec2.tag import shown, specified
@@ -58,6 +59,26 @@ def _group(call: Call, group: SecurityGroup) -> dict[str, Any]:
     }
 
 
+@action("GetSecurityGroupsForVpc")
+def of_vpc(call: Call) -> dict[str, Any]:
+    """List the groups that interfaces in a VPC may be in."""
+    vpc = call.args["VpcId"]
+    uuid = uuid_of(call, Router, vpc)
+    items = [
+        {
+            "Description": group.wanted.description,
+            "GroupName": group.name,
+            "OwnerId": call.caller.account_id,
+            "GroupId": group.ec2_id,
+            "Tags": shown(group.tags),
+            "PrimaryVpcId": vpc,
+        }
+        for group in verbs.listing(call.caller, call.core)
+        if group.wanted.router == uuid
+    ]
+    return paging.listed(call.args, "SecurityGroupForVpcs", items, _FILTERS_OF_VPC)
+
+
 def _arn(call: Call, group: SecurityGroup) -> str:
     return f"arn:aws:ec2:{call.core.place.region}:{call.caller.account_id}:security-group/{group.ec2_id}"
 
@@ -92,3 +113,4 @@ _FILTERS = filters.of_members(
     },
     absent=[f"{prefix}.group-name" for prefix in _DIRECTIONS],
 )
+_FILTERS_OF_VPC = filters.of_members("Description", "GroupId", "GroupName", "OwnerId", "PrimaryVpcId")

@@ -34,7 +34,6 @@ _OF_A_LAUNCH: dict[str, Accepted] = {
     "CreditSpecification.CpuCredits": ("standard",),
     "MaintenanceOptions.AutoRecovery": ("default", "disabled"),
     "MetadataOptions.HttpProtocolIpv6": ("disabled",),
-    "MetadataOptions.InstanceMetadataTags": ("enabled",),
     "NetworkPerformanceOptions.BandwidthWeighting": ("default",),
     "PrivateDnsNameOptions.HostnameType": ("ip-name",),
 }
@@ -92,6 +91,7 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         **dict.fromkeys((*_OF_A_VPC_RANGE, "VpcEncryptionControl"), NONE),
     },
     "DeleteRoute": {"DestinationIpv6CidrBlock": NONE},
+    "ModifyDefaultCreditSpecification": {"CpuCredits": ("standard",)},
     "ModifyImageAttribute": dict.fromkeys(
         (
             *(
@@ -104,6 +104,20 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         ),
         NONE,
     ),
+    "ModifyInstanceMetadataDefaults": {
+        "HttpEndpoint": ("enabled", "no-preference"),
+        "HttpPutResponseHopLimit": (-1, 1),
+        "HttpTokens": ("optional", "no-preference"),
+        "HttpTokensEnforced": ("disabled", "no-preference"),
+        "InstanceMetadataTags": ("enabled", "no-preference"),
+    },
+    "ModifyInstanceMetadataOptions": {"HttpProtocolIpv6": ("disabled",)},
+    "ModifyInstancePlacement": {
+        "Affinity": ("default",),
+        "HostResourceGroupArn": NONE,
+        "PartitionNumber": NONE,
+        "Tenancy": ("default",),
+    },
     "ModifyManagedPrefixList": {"IpamPrefixListResolverSyncEnabled": NONE},
     "ModifySubnetAttribute": {
         "PrivateDnsHostnameTypeOnLaunch": ("ip-name",),
@@ -122,6 +136,7 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         ),
     },
     "ModifyVpcAttribute": {"EnableNetworkAddressUsageMetrics.Value": NONE},
+    "MonitorInstances": {"MetricCategoryIds": NONE},
     "ReplaceRoute": {"LocalTarget": NONE, **_OF_A_ROUTE},
     "CreatePlacementGroup": {"Operator": NONE, "ParentGroupId": NONE, "SpreadLevel": ("host",)},
     "ModifyInstanceAttribute": {"Kernel": NONE, "Ramdisk": NONE},
@@ -135,6 +150,7 @@ REFUSED: dict[str, dict[str, Accepted]] = {
     "StartInstances": {"AdditionalInfo": NONE},
     "StopInstances": {"SkipOsShutdown": NONE},
     "TerminateInstances": {"SkipOsShutdown": NONE},
+    "UnmonitorInstances": {"MetricCategoryIds": NONE},
 }
 """The parameters, with dots for members, and the values of each that are accepted."""
 

@@ -57,6 +57,8 @@ class _Service:
         """Answer the guest whose spec is `spec`, or nobody we know (None, which finds nothing). Never raises."""
         if spec is None:
             return _error(HTTPStatus.NOT_FOUND)
+        if not spec.metadata_enabled:
+            return _error(HTTPStatus.FORBIDDEN)
         segments = _segments(path)
         if segments == _TOKEN_PATH:
             return self._new_token(spec, method, headers)

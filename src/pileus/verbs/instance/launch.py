@@ -20,7 +20,7 @@ from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
 from pileus.model.project import Project
 from pileus.model.securitygroup import SecurityGroup
-from pileus.model.sizes import Base64, Description, Ident, Idents, PublicKeys, Tags, Token
+from pileus.model.sizes import Base64, Description, Hops, Ident, Idents, PublicKeys, Tags, Token
 from pileus.model.subnet import Subnet
 from pileus.model.volume import DEFAULT_TYPE, Volume
 from pileus.model.volume import Wanted as VolumeWanted
@@ -85,6 +85,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     disk: Annotated[int, Meta(ge=0, le=bounds.DISK.most)] = 0
     volume_type: Ident = DEFAULT_TYPE
     metadata_v2_only: bool = False
+    metadata_enabled: bool = True
+    metadata_tags: bool = True
+    metadata_hops: Hops = 1
     dry_run: bool = False
     numbered: bool = False
     login_user: Ident = ""
@@ -338,6 +341,9 @@ def _wanted(request: Launch, plan: _Plan, reservation: str, index: int, hostname
         asked=same,
         zone=core.place.zone,
         metadata_v2_only=request.metadata_v2_only,
+        metadata_enabled=request.metadata_enabled,
+        metadata_tags=request.metadata_tags,
+        metadata_hops=request.metadata_hops,
         placementgroup=plan.together.uuid if plan.together else None,
         login_user=request.login_user or plan.image.wanted.login_user,
         launchtemplate=request.launchtemplate,

@@ -11,7 +11,7 @@ from pileus.model.errors import Conflict, InvalidValue
 from pileus.model.instance import Instance, State, state
 from pileus.model.network import Network
 from pileus.model.port import Port
-from pileus.model.sizes import Base64, Ident, Idents
+from pileus.model.sizes import Base64, Hops, Ident, Idents
 from pileus.rules import find, securitygroup
 from pileus.rules.instance.resize import resized
 
@@ -32,6 +32,17 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     on_shutdown: Literal["stop", "terminate"] | None = None
     user_data: Base64 | None = None
     flavor: Ident | None = None
+    metadata_v2_only: bool | None = None
+    metadata_enabled: bool | None = None
+    metadata_tags: bool | None = None
+    metadata_hops: Hops | None = None
+
+
+_PLAIN = (
+    *("protected", "on_shutdown", "user_data"),
+    *("metadata_v2_only", "metadata_enabled", "metadata_tags", "metadata_hops"),
+)
+"""The changes that are written as they are."""
 
 
 def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
@@ -58,7 +69,7 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
             # What a port may send is by the flavor.
             for port in tx.referring(Port, [row.uuid]):
                 tx.wake(port)
-        fields = {name: getattr(change, name) for name in ("protected", "on_shutdown", "user_data")}
+        fields = {name: getattr(change, name) for name in _PLAIN}
         wanted = msgspec.structs.replace(row.wanted, **{k: v for k, v in fields.items() if v is not None})
         row = tx.want(row, wanted)
         tx.add_journal_line(caller, row, "instance.modify", outcome="done")

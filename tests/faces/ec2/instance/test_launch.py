@@ -254,7 +254,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"LaunchTemplate": {"LaunchTemplateName": "t"}}, "InvalidLaunchTemplateName.NotFoundException"),
     ({"InstanceMarketOptions": {"MarketType": "spot"}}, "UnsupportedOperation"),
     ({"HibernationOptions": {"Configured": True}}, "UnsupportedOperation"),
-    ({"MetadataOptions": {"HttpEndpoint": "disabled"}}, "UnsupportedOperation"),
+    ({"MetadataOptions": {"HttpProtocolIpv6": "enabled"}}, "UnsupportedOperation"),
     ({"Ipv6AddressCount": 1}, "UnsupportedOperation"),
     ({"EbsOptimized": True}, "UnsupportedOperation"),
     ({"Monitoring": {"Enabled": True}}, "UnsupportedOperation"),

@@ -41,6 +41,10 @@ def _one(get: Callable[[InstanceView], str]) -> Filter:
     return values
 
 
+def _metadata(member: str) -> Filter:
+    return lambda view: (str(shape.metadata_options(view.instance.wanted)[member]),)
+
+
 def _nic(get: Callable[[NicView], str]) -> Filter:
     return lambda view: [get(nic) for nic in view.nics]
 
@@ -98,9 +102,15 @@ _OWN: dict[str, Filter] = {
     "key-name": _one(lambda view: view.instance.wanted.key_name),
     "launch-index": _one(lambda view: str(view.instance.wanted.launch_index)),
     "launch-time": _one(_launch_time),
-    "metadata-options.http-tokens": _one(
-        lambda view: "required" if view.instance.wanted.metadata_v2_only else "optional"
-    ),
+    **{
+        f"metadata-options.{name}": _metadata(member)
+        for name, member in {
+            "http-endpoint": "HttpEndpoint",
+            "http-put-response-hop-limit": "HttpPutResponseHopLimit",
+            "http-tokens": "HttpTokens",
+            "instance-metadata-tags": "InstanceMetadataTags",
+        }.items()
+    },
     "owner-id": _one(lambda view: view.project.wanted.account_id),
     "placement-group-name": _one(lambda view: view.together.name if view.together else ""),
     "private-ip-address": _nic(lambda nic: nic.port.assigned.address),
@@ -186,11 +196,8 @@ _CONSTANTS: dict[str, Filter] = {
         "enclave-options.enabled": "false",
         "hibernation-options.configured": "false",
         "hypervisor": "xen",
-        "metadata-options.http-endpoint": "enabled",
         "metadata-options.http-protocol-ipv4": "enabled",
         "metadata-options.http-protocol-ipv6": "disabled",
-        "metadata-options.http-put-response-hop-limit": "1",
-        "metadata-options.instance-metadata-tags": "enabled",
         "monitoring-state": "disabled",
         "platform-details": "Linux/UNIX",
         "root-device-name": shape.ROOT_DEVICE,

@@ -59,7 +59,7 @@ def asked(args: dict[str, Any]) -> Launch:
         on_shutdown=args.get("InstanceInitiatedShutdownBehavior", "stop"),
         protected=args.get("DisableApiTermination", False),
         **_disk(args),
-        metadata_v2_only=_metadata_v2_only(args),
+        **metadata_options(args.get("MetadataOptions", {})),
         dry_run=args.get("DryRun", False),
         **_network(args),
     )
@@ -88,16 +88,21 @@ def _placement(args: dict[str, Any]) -> dict[str, Any]:
     return {"zone": placement.get("AvailabilityZone", ""), "placementgroup": name or ident}
 
 
-def _metadata_v2_only(args: dict[str, Any]) -> bool:
-    options = args.get("MetadataOptions", {})
-    if options.get("HttpEndpoint", "enabled") != "enabled":
-        raise Unsupported("This cloud's instances always have the metadata service.", noun="instance")
-    hops = options.get("HttpPutResponseHopLimit", 1)
-    if not 1 <= hops <= 64:
-        text = f"Value ({hops}) for parameter HttpPutResponseHopLimit is invalid. Expecting a value from 1 to 64."
-        raise InvalidValue(text, reason="hop-limit")
-    required: bool = options.get("HttpTokens") == "required"
-    return required
+def metadata_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a launch or a change that the options of the metadata service ask for. Raises InvalidValue."""
+    fields: dict[str, Any] = {}
+    if "HttpTokens" in options:
+        fields["metadata_v2_only"] = options["HttpTokens"] == "required"
+    if "HttpEndpoint" in options:
+        fields["metadata_enabled"] = options["HttpEndpoint"] == "enabled"
+    if "InstanceMetadataTags" in options:
+        fields["metadata_tags"] = options["InstanceMetadataTags"] == "enabled"
+    if "HttpPutResponseHopLimit" in options:
+        hops = fields["metadata_hops"] = options["HttpPutResponseHopLimit"]
+        if not 1 <= hops <= 64:
+            text = f"Value ({hops}) for parameter HttpPutResponseHopLimit is invalid. Expecting a value from 1 to 64."
+            raise InvalidValue(text, reason="hop-limit")
+    return fields
 
 
 def _disk(args: dict[str, Any]) -> dict[str, Any]:

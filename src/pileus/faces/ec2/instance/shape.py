@@ -12,7 +12,7 @@ from pileus.faces.ec2.names import ec2_id
 from pileus.faces.wire import xml
 from pileus.faces.wire.model import ServiceModel
 from pileus.model.image import Image
-from pileus.model.instance import Instance, State
+from pileus.model.instance import Instance, State, Wanted
 from pileus.rules import tag
 from pileus.rules.core import Place
 from pileus.rules.instance.view import InstanceView
@@ -24,17 +24,29 @@ _HIBERNATION = {"Configured": False}
 _ENCLAVE = {"Enabled": False}
 _DERIVED = "ec2"
 
-_METADATA = {
-    tokens: {
+
+def switched(*, on: bool) -> str:
+    """EC2's word for what is on or off."""
+    return "enabled" if on else "disabled"
+
+
+def metadata_options(wanted: Wanted) -> dict[str, Any]:
+    """Return the options of the metadata service as `MetadataOptions`; instances with the same ones share it."""
+    return _metadata(
+        wanted.metadata_v2_only, wanted.metadata_enabled, wanted.metadata_tags, min(wanted.metadata_hops, 64)
+    )
+
+
+@functools.cache
+def _metadata(v2_only: bool, enabled: bool, tags: bool, hops: int) -> dict[str, Any]:  # noqa: FBT001  (keys of a cache)
+    return {
         "State": "applied",
-        "HttpTokens": tokens,
-        "HttpPutResponseHopLimit": 1,
-        "HttpEndpoint": "enabled",
+        "HttpTokens": "required" if v2_only else "optional",
+        "HttpPutResponseHopLimit": hops,
+        "HttpEndpoint": switched(on=enabled),
         "HttpProtocolIpv6": "disabled",
-        "InstanceMetadataTags": "enabled",
+        "InstanceMetadataTags": switched(on=tags),
     }
-    for tokens in ("optional", "required")
-}
 
 
 def reservations(views: Iterable[InstanceView], place: Place) -> list[dict[str, Any]]:
@@ -95,7 +107,7 @@ def item(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         "SourceDestCheck": True,
         "CpuOptions": {"CoreCount": view.flavor.wanted.vcpus, "ThreadsPerCore": 1},
         "HibernationOptions": _HIBERNATION,
-        "MetadataOptions": _METADATA["required" if wanted.metadata_v2_only else "optional"],
+        "MetadataOptions": metadata_options(wanted),
         "EnclaveOptions": _ENCLAVE,
         "BootMode": "legacy-bios",
         "CurrentInstanceBootMode": "legacy-bios",

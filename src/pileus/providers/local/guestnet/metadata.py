@@ -23,7 +23,7 @@ from pileus.providers.local.layout import Layout
 PORT = 80
 
 TOKEN_HOPS = 1
-"""How far the answer to a request for a token may go (EC2's HttpPutResponseHopLimit)."""
+"""How far the answer to a request for a token may go, where its instance is not known."""
 
 BURST = 5.0
 """Seconds' worth of requests that a guest may make at once: one that boots asks for everything."""
@@ -90,10 +90,12 @@ class Metadata:
 
         async def answer(method: str, path: str, headers: Mapping[str, str]) -> http.Reply:
             await asyncio.sleep(self._pace.delay(caller))
+            spec = self._callers.get(caller)
             # A token goes no further than to the instance itself, as EC2's do by default: not to what it routes for.
-            hops = TOKEN_HOPS if method == "PUT" else _HOPS
+            token_hops = spec.metadata_hops if spec is not None else TOKEN_HOPS
+            hops = token_hops if method == "PUT" else _HOPS
             connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
-            return self._respond(self._callers.get(caller), method, path, headers, caller[1])
+            return self._respond(spec, method, path, headers, caller[1])
 
         talk = asyncio.get_running_loop().create_task(http.converse(connection, answer))
         self._talks[talk] = caller
