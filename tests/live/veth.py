@@ -9,6 +9,7 @@ import secrets
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -252,3 +253,22 @@ def ping(address: str, wait: float = 0.5) -> bool:
         except OSError:
             return False
     return False
+
+
+_TOKEN = """
+import socket, urllib.request
+packets = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.ntohs(0x0800))
+packets.settimeout(5)
+seconds = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+request = urllib.request.Request("http://169.254.169.254/latest/api/token", method="PUT", headers=seconds)
+urllib.request.urlopen(request, timeout=5).read()
+while b"HTTP/1.1 200" not in (packet := packets.recv(4096)):
+    pass
+print(packet[8])
+"""
+
+
+def token_hops(namespace: str) -> int:
+    """The time-to-live of the packet in which the guest in `namespace` gets a metadata token."""
+    command = ("ip", "netns", "exec", namespace, sys.executable, "-c", _TOKEN)
+    return int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout)

@@ -57,6 +57,20 @@ MACHINES: dict[str, tuple[int, int, int]] = {
     "t2.micro": (1, 256, 4),
     "t2.small": (1, 512, 8),
     "n1-standard-1": (1, 1024, 8),
+    # By Amazon's sizes. A size is for ever, so that those above keep theirs; larger ones fit on few hosts.
+    "t1.micro": (1, 627, 8),
+    "t2.nano": (1, 512, 8),
+    "t3.nano": (2, 512, 8),
+    "t3.micro": (2, 1024, 8),
+    "t3.small": (2, 2048, 8),
+    "t3.medium": (2, 4096, 8),
+    "t3.large": (2, 8192, 8),
+    "t3.xlarge": (4, 16_384, 8),
+    "t3.2xlarge": (8, 32_768, 8),
+    "m5.large": (2, 8192, 8),
+    "m5.xlarge": (4, 16_384, 8),
+    "m5.2xlarge": (8, 32_768, 8),
+    "m5.4xlarge": (16, 65_536, 8),
 }
 CONTAINERS: dict[str, tuple[int, int, int]] = {
     "basic": (1, 256, 2),

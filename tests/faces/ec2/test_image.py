@@ -40,11 +40,38 @@ def test_owners(cloud: Cloud) -> None:
     shared = cloud.add_image(f"shared-{account.name}", account.caller)
     assert names(account, Owners=["self"]) == {"own", shared.name} == names(account, Owners=[account.number])
     assert {"tiny", shared.name} <= names(account, Owners=["amazon"])
-    assert names(account, Owners=["aws-marketplace"]) == set()
+    assert "debian-12" in names(account, Owners=["aws-marketplace"])
     other = cloud.account()
     assert names(other, Owners=[account.number]) == {shared.name}
     (seen,) = other.ec2.describe_images(ImageIds=[shared.ec2_id])["Images"]
     assert seen["OwnerId"] == account.number
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "shown"),
+    [
+        ("136693071363", "debian-12-amd64-*", {"debian-12"}),
+        ("136693071363", "debian-11-amd64-*", set()),
+        ("aws-marketplace", "debian-12-*", {"debian-12"}),
+        ("099720109477", "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server-*", {"ubuntu-22.04"}),
+        ("099720109477", "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*", set()),
+        ("099720109477", "*22*", {"ubuntu-22.04"}),
+        ("137112412989", "al2023-ami-*", set()),
+        ("amazon", "al2023-ami-*", set()),
+    ],
+)
+def test_owners_and_names_of_amazons_cloud_are_of_the_same_distribution(
+    cloud: Cloud, account: Account, owner: str, name: str, shown: set[str]
+) -> None:
+    cloud.add_image("ubuntu-22.04")
+    cloud.add_image("debian-11", account.caller, public=False)
+    found = account.ec2.describe_images(Owners=[owner], Filters=filtered("name", name))["Images"]
+    assert {image["Name"] for image in found} == shown
+    assert {image["OwnerId"] for image in found} <= {"000000000000"}
+    by_filter = account.ec2.describe_images(
+        Filters=[*filtered("owner-id", owner), *filtered("name", name), *filtered("is-public", "true")]
+    )
+    assert {image["Name"] for image in by_filter["Images"]} == (shown if owner.isdigit() else set())
 
 
 def test_executable_users(cloud: Cloud, account: Account) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import distribution, filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.instance.launch import ROOT_DEVICES
 from pileus.faces.ec2.instance.shape import ROOT_DEVICE
@@ -35,13 +35,16 @@ def describe(call: Call) -> dict[str, Any]:
     images = verbs.listing(call.caller, call.core, args.get("ImageIds", ()))
     items = [rendered(image, account) for image, account in with_owners(call, images)]
     if owners := args.get("Owners"):
-        items = of_owners(call, items, owners, "ImageOwnerAlias")
+        known = {item["ImageId"] for item in of_owners(call, items, owners, "ImageOwnerAlias")}
+        asked = frozenset(owners)
+        items = [item for item in items if item["ImageId"] in known or asked & distribution.owners(item)]
     if users := args.get("ExecutableUsers"):
         check_accounts(users, ("self", "all"))
         accounts = {call.caller.account_id if user == "self" else user for user in users}
         shared = {image.ec2_id for image in images if accounts & set(image.wanted.accounts)}
         items = [item for item in items if (item["Public"] and "all" in users) or item["ImageId"] in shared]
-    return paging.listed(args, "Images", items, _FILTERS)
+    of_distributions = {"name": distribution.names, "owner-id": distribution.owner_ids}
+    return paging.listed(args, "Images", items, {**_FILTERS, **of_distributions})
 
 
 def of_owners(call: Call, items: list[dict[str, Any]], names: list[str], alias: str) -> list[dict[str, Any]]:
@@ -179,7 +182,7 @@ def _source(image: Image) -> dict[str, Any]:
 
 _FILTERS = filters.of_members(
     *("Architecture", "BootMode", "CreationDate", "Description", "EnaSupport", "Hypervisor", "ImageId", "ImageType"),
-    *("Name", "OwnerId", "PlatformDetails", "RootDeviceName", "RootDeviceType", "SourceInstanceId", "State"),
+    *("PlatformDetails", "RootDeviceName", "RootDeviceType", "SourceInstanceId", "State"),
     *("UsageOperation", "VirtualizationType"),
     others={
         "block-device-mapping.delete-on-termination": "BlockDeviceMappings.Ebs.DeleteOnTermination",
