@@ -170,6 +170,12 @@ def traces(body: Body) -> list[str]:
     return found
 
 
+def size_of(png: bytes) -> tuple[int, int]:
+    """The width and the height of a picture."""
+    assert png.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    return int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
+
+
 def host_key(console: str) -> list[str]:
     """The ssh host keys a tiny guest printed, one a boot: made once, kept on its disk."""
     return [line for line in console.splitlines() if line.startswith("ssh-ed25519 ")]
@@ -211,6 +217,7 @@ def test_a_guest_lives_through_its_hypervisors_death_and_its_own_shutdowns(layou
     assert body.seen() == SeenBody(kind="instance", uuid=body.spec.uuid, revision=(1, 2), running=True)
     body.wait_ready()
     qemu = body.pid()
+    assert size_of(body.provider.screenshot(body.spec.uuid)) >= (640, 350)
 
     # libvirtd dies: the provider says so, a new one finds the guest and its spec.
     dead = daemon.pid(layout)

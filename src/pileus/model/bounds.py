@@ -398,6 +398,7 @@ METADATA_REQUESTS: Final = Bound("requests a second to the metadata service", "i
 METADATA_KEYS: Final = Bound(
     "public keys that the metadata service shows", "instance", 1000, "further keys are not shown"
 )
+SCREEN: Final = Bound("bytes of the picture of a machine's screen", "instance", 16 << 20, "HypervisorFailed")
 METADATA_HEAD: Final = Bound("bytes of a metadata request's line and headers", "request", 16 << 10, "431")
 METADATA_BODY: Final = Bound("bytes of a metadata request's body", "request", 4 << 10, "413")
 RESOLVER_QUESTIONS: Final = Bound(

@@ -153,7 +153,7 @@ class LocalProvider:
         return self._container if self._container.holds(uuid) else self._machine
 
     def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
-        """A log's end, a TCP stream to a port of the guest, what guests use, or a capture's bytes."""
+        """A log's end, a machine's screen, a TCP stream to a guest's port, what guests use, or a capture's bytes."""
         if channel == "stats":
             data = statistics.encode(self.statistics(ref.uuid))
             return self._channels.offer(lambda link: link.sendall(data))
@@ -163,6 +163,9 @@ class LocalProvider:
         if channel == "log" and ref.kind != ImageSpec.KIND:
             path = self._holder(ref.uuid).console_log(ref.uuid)
             return self._channels.offer(lambda link: link.sendall(tail(path)))
+        if channel == "screenshot" and ref.kind != ImageSpec.KIND and not self._container.holds(ref.uuid):
+            picture = self._machine.screenshot(ref.uuid)
+            return self._channels.offer(lambda link: link.sendall(picture))
         spec = self._specs.get(ref.uuid)
         if channel == "connect" and spec is not None and spec.nics:
             try:

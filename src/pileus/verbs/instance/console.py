@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pileus.bus import channels
 from pileus.bus.messages import Open
-from pileus.model.errors import Conflict
+from pileus.model.errors import Conflict, Fault, Unsupported
 from pileus.model.ids import new_uuid
-from pileus.model.instance import Instance
+from pileus.model.instance import Instance, State, state
 from pileus.rules import find
 
 if TYPE_CHECKING:
@@ -28,6 +28,28 @@ def output(caller: Caller, core: Core, ident: str) -> tuple[Instance, bytes]:
     with core.waits.on(instance.assigned.host):
         access = core.hosts.open(instance.assigned.host, Open(call=new_uuid(), uuid=instance.uuid, channel="log"))
         return instance, channels.read_all(access)[-LOG_LIMIT:]
+
+
+def screenshot(caller: Caller, core: Core, ident: str) -> tuple[Instance, bytes]:
+    """The screen of the running machine with this EC2 id, as PNG.
+
+    Raises NotFound; Unsupported for a container, which has none; Conflict for a machine that does not run.
+    """
+    instance = _instance(caller, core, ident)
+    host = instance.assigned.host
+    if instance.assigned.size.kind == "container":
+        raise Unsupported(f"{instance.label} is a container, which has no screen.", noun="instance", ident=ident)
+    if host is None or state(instance) is not State.RUNNING:
+        text = f"{instance.label} does not run: there is no screen."
+        raise Conflict(text, noun="instance", ident=ident, reason="state")
+    with core.waits.on(host):
+        request = Open(call=new_uuid(), uuid=instance.uuid, channel="screenshot")
+        try:
+            return instance, channels.read_all(core.hosts.open(host, request))
+        except Fault as fault:
+            if fault.code != "Unsupported":
+                raise
+            raise Unsupported(fault.message, noun="instance", ident=ident) from fault
 
 
 def connect(caller: Caller, core: Core, ident: str, port: int) -> Access:

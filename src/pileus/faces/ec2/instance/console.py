@@ -1,4 +1,4 @@
-"""GetConsoleOutput."""
+"""GetConsoleOutput and GetConsoleScreenshot."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.names import check_id
+from pileus.model.errors import Unsupported
 from pileus.verbs.instance import console
 
 
@@ -21,3 +22,14 @@ def get_console_output(call: Call) -> dict[str, Any]:
         "Timestamp": call.core.store.now(),
         "Output": base64.b64encode(output).decode(),
     }
+
+
+@action("GetConsoleScreenshot", waits=True)
+def get_console_screenshot(call: Call) -> dict[str, Any]:
+    """Return the screen of a running machine as PNG; a container has none."""
+    ident = call.args["InstanceId"]
+    check_id("i", "instance", ident)
+    if call.args.get("WakeUp"):
+        raise Unsupported("This cloud wakes no screens: WakeUp is not supported.", noun="instance")
+    instance, picture = console.screenshot(call.caller, call.core, ident)
+    return {"InstanceId": instance.ec2_id, "ImageData": base64.b64encode(picture).decode()}

@@ -22,7 +22,7 @@ from pileus.model.spec import ImageSpec, InstanceSpec
 from pileus.model.statistics import Statistics
 from pileus.providers.local.capture.work import View
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.machine import cgroups, console, ending, kvm, owner, statistics
+from pileus.providers.local.machine import cgroups, console, ending, kvm, owner, screenshot, statistics
 from pileus.providers.local.machine.capture import MachineCaptures
 from pileus.providers.local.machine.disk import Disks
 from pileus.providers.local.machine.domain import (
@@ -126,6 +126,13 @@ class MachineProvider:
         Its beginning may be a hole of zero bytes, once a guest has said a lot.
         """
         return self._disks.folder(uuid) / "console.log"
+
+    def screenshot(self, uuid: str) -> bytes:
+        """The instance's screen as PNG. Raises Fault, GONE where there is no machine, INVALID for one that is off."""
+        domain = self._hypervisor.domain(domain_uuid(uuid))
+        if domain is None:
+            raise Fault(GONE, f"There is no machine {uuid}.")
+        return screenshot.taken(self._hypervisor, domain)
 
     def statistics(self, specs: Iterable[InstanceSpec]) -> tuple[Statistics, ...]:
         """Return the resource use of these machines; each says so where libvirtd does not answer."""
