@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import secrets
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.live.cloud import KINDS, until
 
@@ -44,6 +46,11 @@ def test_an_instance_from_launch_to_ssh_to_nothing(cloud: LiveCloud, key: Path, 
     assert "ID=" in cloud.ssh(ident, key, "cat /etc/os-release")
     assert launched["PrivateIpAddress"] in cloud.ssh(ident, key, "ip -4 addr")
     until("the console says so", lambda: "READY" in ec2.get_console_output(InstanceId=ident).get("Output", ""))
+    if kind.name == "container":
+        with pytest.raises(ClientError, match="UnsupportedOperation"):
+            ec2.get_console_screenshot(InstanceId=ident)
+    else:
+        assert base64.b64decode(ec2.get_console_screenshot(InstanceId=ident)["ImageData"]).startswith(b"\x89PNG")
 
     said = []
     for line in (cloud.state / "log/host.log").read_text().splitlines():

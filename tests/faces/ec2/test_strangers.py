@@ -123,6 +123,7 @@ ATTEMPTS: list[Attempt] = [
     ("RebootInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),
     ("TerminateInstances", {"InstanceId.1": "{my_instance}", "InstanceId.2": "{instance}"}, NO_INSTANCE),
     ("GetConsoleOutput", {"InstanceId": "{instance}"}, NO_INSTANCE),
+    ("DescribeInstanceTopology", {"GroupName.1": "{together}"}, NO_TOGETHER),
     ("GetConsoleScreenshot", {"InstanceId": "{instance}"}, NO_INSTANCE),
     ("GetPasswordData", {"InstanceId": "{instance}"}, NO_INSTANCE),
     ("MonitorInstances", {"InstanceId.1": "{instance}"}, NO_INSTANCE),

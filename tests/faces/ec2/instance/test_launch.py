@@ -194,7 +194,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"ImageId": ""}, "MissingParameter"),
     ({"ImageId": "tiny"}, "InvalidAMIID.Malformed"),
     ({"ImageId": "ami-" + "0" * 17}, "InvalidAMIID.NotFound"),
-    ({"InstanceType": "m5.large"}, "InvalidParameterValue"),
+    ({"InstanceType": "m5.24xlarge"}, "InvalidParameterValue"),
     ({"InstanceType": ""}, "InvalidParameterValue"),
     ({"KeyName": "none"}, "InvalidKeyPair.NotFound"),
     ({"least": 0}, "InvalidParameterValue"),
