@@ -76,7 +76,8 @@ def by_any(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
 
 def _named(caller: Caller, tx: Reader, cls: type[N], name: str) -> list[N]:
     """The living nouns that a caller means by a name."""
-    everybodys = msgspec.structs.replace(caller, admin=caller.admin and not cls.QUOTA)
+    # What another project shares is found by id alone: its owner chose the name.
+    everybodys = msgspec.structs.replace(caller, admin=caller.admin and not cls.QUOTA, account_id="")
     named = [noun for noun in tx.list(cls, name=name) if visible(everybodys, noun)]
     project, slash, rest = name.partition("/")
     holder = tx.claimed("project", project) if caller.admin and slash and not named else None

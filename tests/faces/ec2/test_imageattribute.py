@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from pileus.model.errors import NotFound
+from pileus.model.image import Image
+from pileus.rules import find
 from tests.faces.ec2.cloud import Account, Cloud, refused
-
-if TYPE_CHECKING:
-    from pileus.model.image import Image
 
 
 @pytest.fixture
@@ -64,6 +64,19 @@ def test_one_that_it_is_shared_with_neither_sees_nor_changes_its_attributes(
             friend.ec2.reset_image_attribute(ImageId=shared.ec2_id, Attribute="launchPermission")
     with refused("InvalidAMIID.NotFound"):
         friend.ec2.deregister_image(ImageId=image.ec2_id)
+
+
+def test_the_name_of_a_shared_image_leads_nobody_to_it(cloud: Cloud, account: Account, image: Image) -> None:
+    friend = cloud.account()
+    trap = cloud.add_image("tiny", account.caller, public=False)
+    for shared in (image, trap):
+        account.ec2.modify_image_attribute(ImageId=shared.ec2_id, LaunchPermission={"Add": [{"UserId": friend.number}]})
+    with cloud.core.store.read() as tx:
+        assert find.by_any(friend.caller, tx, Image, "tiny").uuid == cloud.image.uuid
+        assert find.by_any(friend.caller, tx, Image, image.ec2_id).uuid == image.uuid
+        assert find.by_any(account.caller, tx, Image, image.name).uuid == image.uuid
+        with pytest.raises(NotFound):
+            find.by_any(friend.caller, tx, Image, image.name)
 
 
 def test_administrators_make_images_public(cloud: Cloud, account: Account, image: Image) -> None:
