@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pileus.model.caller import Caller
+from pileus.model.dhcpoptionset import Wanted as Options
 from pileus.model.placementgroup import Wanted as GroupWanted
 from pileus.rules.core import Core
 from pileus.verbs import (
+    dhcpoptionset,
     floatingip,
     internetgateway,
     keypair,
@@ -36,6 +38,7 @@ def _routetable(caller: Caller, core: Core, _: str, tags: Mapping[str, str]) -> 
 
 
 MAKE: Final[dict[str, Make]] = {
+    "dhcpoptionset": lambda caller, core, _, tags: dhcpoptionset.create(caller, core, Options(domain="lab"), tags),
     "floatingip": lambda caller, core, _, tags: floatingip.allocate(caller, core, tags),
     "internetgateway": lambda caller, core, _, tags: internetgateway.create(caller, core, tags),
     "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),

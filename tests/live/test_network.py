@@ -78,7 +78,7 @@ class Cloud:
             gateway_mac=addresses.derived_mac(own, "gateway"),
             localport=addresses.localport(cidr),
             localport_mac=addresses.derived_mac(own, "localport"),
-            dns=addresses.localport(cidr),
+            dns=(addresses.localport(cidr),),
             domain="internal",
         )
         spec = NetworkSpec(uuid=own, revision=self.revision(), router=self.router.uuid, subnets=(subnet,))

@@ -324,7 +324,7 @@ CIDR = "10.99.0.0/24"
 def _subnet() -> SubnetSpec:
     return SubnetSpec(
         uuid=str(uuid.uuid4()), cidr=CIDR, gateway="10.99.0.1", gateway_mac="02:51:00:00:00:01",
-        localport="10.99.0.2", localport_mac="02:51:00:00:00:02", dns="10.99.0.2", domain="internal",
+        localport="10.99.0.2", localport_mac="02:51:00:00:00:02", dns=("10.99.0.2",), domain="internal",
     )  # fmt: skip
 
 

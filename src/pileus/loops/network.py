@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.loops.enginekind import EngineKind
 from pileus.model import addresses
+from pileus.model.dhcpoptionset import RESOLVER, DhcpOptionSet
+from pileus.model.dhcpoptionset import Wanted as Options
 from pileus.model.network import Network
 from pileus.model.record import record
 from pileus.model.router import Router
@@ -28,14 +32,19 @@ class NetworkKind(EngineKind[Network]):
             subnets = [subnet for subnet in tx.referring(Subnet, [row.uuid]) if not subnet.wanted.gone]
             tables = tables_of(tx, row.wanted.router) if row.wanted.router else []
             router = tx.get(Router, row.wanted.router) if row.wanted.router else None
-        dns = router is None or router.wanted.dns_support
+            chosen = router.wanted.dhcpoptionset if router else None
+            option_set = tx.get(DhcpOptionSet, chosen) if chosen else None
+        options = option_set.wanted if option_set else Options(domain=place.domain, servers=(RESOLVER,))
+        if router is not None and not router.wanted.dns_support:
+            servers = tuple(server for server in options.servers if server != RESOLVER)
+            options = msgspec.structs.replace(options, servers=servers)
         return NetworkSpec(
             uuid=row.uuid,
             name=row.name,
             project=row.project,
             router=row.wanted.router,
             mtu=row.wanted.mtu,
-            subnets=tuple(_subnet(row, subnet, place, tables, dns=dns) for subnet in subnets),
+            subnets=tuple(_subnet(row, subnet, tables, options) for subnet in subnets),
             record=record([row, *subnets]),
         )
 
@@ -43,16 +52,20 @@ class NetworkKind(EngineKind[Network]):
 ENGINE_KIND = NetworkKind(Network)
 
 
-def _subnet(row: Network, subnet: Subnet, place: Place, tables: list[RouteTable], *, dns: bool) -> SubnetSpec:
+def _subnet(row: Network, subnet: Subnet, tables: list[RouteTable], options: Options) -> SubnetSpec:
+    own = localport(subnet.wanted)
     table = table_of(tables, subnet.uuid)
     return SubnetSpec(
         uuid=subnet.uuid,
         cidr=subnet.wanted.cidr,
         gateway=gateway(subnet.wanted),
         gateway_mac=addresses.derived_mac(subnet.uuid, "gateway"),
-        localport=localport(subnet.wanted),
+        localport=own,
         localport_mac=addresses.derived_mac(row.uuid, "localport"),
-        dns=localport(subnet.wanted) if dns else "",
-        domain=place.domain,
+        dns=tuple(own if server == RESOLVER else server for server in options.servers),
+        domain=options.domain,
+        ntp=options.ntp,
+        netbios=options.netbios,
+        node_type=options.node_type,
         table=table.uuid if table else "",
     )

@@ -9,6 +9,7 @@ import msgspec
 from pileus.loops.enginekind import EngineKind
 from pileus.loops.routing import routing
 from pileus.model.caller import SYSTEM
+from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.host import Host
 from pileus.model.network import Network
 from pileus.model.noun import SeenFault
@@ -37,6 +38,9 @@ class RouterKind(EngineKind[Router]):
         address = row.assigned.address
         with tx.complete():
             routes = routing(tx, row)
+            chosen = row.wanted.dhcpoptionset
+            option_set = tx.get(DhcpOptionSet, chosen) if chosen else None
+        context = [option_set] if option_set is not None else []
         return RouterSpec(
             uuid=row.uuid,
             name=row.name,
@@ -47,7 +51,7 @@ class RouterKind(EngineKind[Router]):
             gateways=gateways(row.uuid, _switches(tx)) if address else (),
             sources=routes.sources if address else (),
             tables=routes.tables,
-            record=record([tx.need(Project, row.project), row, *routes.nouns]),
+            record=record([tx.need(Project, row.project), *context, row, *routes.nouns]),
         )
 
     def prepare(self, core: Core, tx: Writer, row: Router) -> Router:

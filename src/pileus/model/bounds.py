@@ -51,6 +51,9 @@ LAUNCH_TEMPLATE_VERSIONS: Final = Bound("versions of a launch template", "noun",
 LAUNCH_TEMPLATE_DATA: Final = Bound(
     "bytes of the data of all versions of a launch template", "noun", 256 << 10, "QuotaExceeded"
 )
+DHCP_SERVERS: Final = Bound(
+    "servers of one kind of a DHCP option set", "noun", 4, "InvalidValue (InvalidParameterValue)"
+)
 ROUTES: Final = Bound(what="routes of a route table", per="noun", most=50, answer="QuotaExceeded (RouteLimitExceeded)")
 GROUPS: Final = Bound(
     "security groups of a port", "noun", 16, "QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pileus.model.credential import Credential
+from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
@@ -34,6 +35,7 @@ NOUNS: dict[str, type[Noun]] = {
         Flavor,
         Image,
         KeyPair,
+        DhcpOptionSet,
         Router,
         Network,
         Subnet,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
 from pileus.model.errors import Fault
 from pileus.model.network import Seen
-from pileus.model.noun import Claim, Keeper, Noun, Part
+from pileus.model.noun import Claim, Keeper, Noun, Part, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +36,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     """`cidr` and `ranges` are what its subnets are cut from; `default` marks the project's own first router.
 
     `dns_support`: guests are told of the resolver. `dns_hostnames`: their public addresses have names.
+    `dhcpoptionset` is the set that guests are configured with; None for the cloud's own domain and resolver.
     """
 
     cidr: str = ""
@@ -43,6 +44,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     default: bool = False
     dns_support: bool = True
     dns_hostnames: bool = True
+    dhcpoptionset: Annotated[str | None, Ref("dhcpoptionset", "uses")] = None
     gone: bool = False
 
 
@@ -78,8 +80,9 @@ class Router(Noun, frozen=True, kw_only=True):
         return (("floating", self.assigned.address),) if self.assigned.address else ()
 
     def as_context(self) -> Noun:
-        """Without its address, which comes and goes."""
-        return msgspec.structs.replace(self, tags={}, assigned=Assigned())
+        """Without its address, which comes and goes, and its option set, which the engine's record of it has."""
+        wanted = msgspec.structs.replace(self.wanted, dhcpoptionset=None)
+        return msgspec.structs.replace(self, tags={}, wanted=wanted, assigned=Assigned())
 
     def yields(self) -> bool:
         """It is given another address, and no user knows its own."""

@@ -197,7 +197,8 @@ class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="route
 class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One subnet of a network, with the addresses and MACs that the engine answers for.
 
-    `table` is the uuid of its route table; empty on a router that has none.
+    `dns`, `ntp` and `netbios` are addresses of servers that guests are told of. `table` is the uuid of its route table;
+    empty on a router that has none.
     """
 
     uuid: str
@@ -206,8 +207,11 @@ class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gateway_mac: str
     localport: str
     localport_mac: str
-    dns: str = ""
+    dns: tuple[str, ...] = ()
     domain: str = ""
+    ntp: tuple[str, ...] = ()
+    netbios: tuple[str, ...] = ()
+    node_type: str = ""
     table: str = ""
 
 

@@ -23,6 +23,7 @@ WITHOUT = {
     "AllocateAddress",
     "CreateDefaultSubnet",
     "CreateDefaultVpc",
+    "CreateDhcpOptions",
     "CreateInternetGateway",
     "CreateKeyPair",
     "CreateLaunchTemplate",
@@ -49,7 +50,6 @@ WITHOUT = {
     "DescribeTags",
     "GetCallerIdentity",
     "ImportKeyPair",
-    "DescribeDhcpOptions",
     *EMPTY,
 }
 """Actions that name nothing of anybody's."""
@@ -67,6 +67,7 @@ NO_GATEWAY, NO_TABLE, NO_NAT = "InvalidInternetGatewayID.NotFound", "InvalidRout
 NO_SUBNET, NO_ASSOCIATION = "InvalidSubnetID.NotFound", "InvalidAssociationID.NotFound"
 NO_LIST = "InvalidPrefixListID.NotFound"
 NO_TEMPLATE, NO_TEMPLATE_NAME = "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException"
+NO_OPTIONS = "InvalidDhcpOptionID.NotFound"
 NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
 DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
 
@@ -76,6 +77,7 @@ Attempt = tuple[str, dict[str, str], str]
 
 NAMED = {
     "AllocationIds": ("allocation", NO_ALLOCATION),
+    "DhcpOptionsIds": ("options", NO_OPTIONS),
     "ImageIds": ("image", "InvalidAMIID.NotFound"),
     "InstanceIds": ("instance", NO_INSTANCE),
     "InternetGatewayIds": ("gateway", "InvalidInternetGatewayID.NotFound"),
@@ -191,6 +193,9 @@ ATTEMPTS: list[Attempt] = [
         for way, rule in (("Ingress", "rule"), ("Egress", "egress"))
         for group, code in (("group", NO_GROUP), ("my_group", NO_RULE))
     ),
+    ("AssociateDhcpOptions", {"DhcpOptionsId": "{options}", "VpcId": "{my_vpc}"}, NO_OPTIONS),
+    ("AssociateDhcpOptions", {"DhcpOptionsId": "{my_options}", "VpcId": "{vpc}"}, NO_VPC),
+    ("DeleteDhcpOptions", {"DhcpOptionsId": "{options}"}, NO_OPTIONS),
     ("DeleteVpc", {"VpcId": "{vpc}"}, NO_VPC),
     ("ModifyVpcAttribute", {"VpcId": "{vpc}", "EnableDnsSupport.Value": "false"}, NO_VPC),
     ("AssociateVpcCidrBlock", {"VpcId": "{vpc}", "CidrBlock": "10.9.0.0/16"}, NO_VPC),
@@ -335,6 +340,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         LaunchTemplateName=f"template-{name}", LaunchTemplateData={"KeyName": f"key-{name}"}
     )
     linked = ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=ident)
+    options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": [name]}])["DhcpOptions"]
     return {
         "image": image.ec2_id,
         "key": f"key-{name}",
@@ -351,6 +357,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "snapshot": image.ec2_id.replace("ami-", "snap-"),
         "gateway": shown["VpcId"].replace("vpc-", "igw-"),
         "nat": nat["NatGateway"]["NatGatewayId"],
+        "options": options["DhcpOptionsId"],
         "range": added["CidrBlockAssociation"]["AssociationId"],
         "table": table,
         "tabled": tabled["AssociationId"],

@@ -11,6 +11,7 @@ import structlog
 from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers its actions)
     account,
     address,
+    dhcpoptions,
     errors,
     flavor,
     identity,

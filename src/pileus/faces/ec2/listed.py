@@ -144,20 +144,6 @@ def _acl(router: Router, subnets: list[str], account: str) -> dict[str, Any]:
     }
 
 
-@action("DescribeDhcpOptions")
-def dhcp_options(call: Call) -> dict[str, Any]:
-    """Lists only: the one set, with which every VPC's guests are configured."""
-    listed = Listed("DhcpOptions", "DhcpOptionsIds", "InvalidDhcpOptionID.NotFound")
-    values = {"domain-name": call.core.place.domain, "domain-name-servers": "AmazonProvidedDNS"}
-    item = {
-        "DhcpOptionsId": "default",
-        "OwnerId": call.caller.account_id,
-        "DhcpConfigurations": [{"Key": key, "Values": [{"Value": value}]} for key, value in values.items()],
-        "Tags": [],
-    }
-    return _listing(call, listed, [item], _DHCP_FILTERS)
-
-
 @action("DescribeInstanceCreditSpecifications")
 def credit_specifications(call: Call) -> dict[str, Any]:
     """Lists only: `standard` for each instance that is named; without names the `unlimited` ones, which is none."""
@@ -225,8 +211,4 @@ _ACL_FILTERS = filters.of_members(
         "entry.rule-number": "Entries.RuleNumber",
     },
     absent=("entry.icmp.code", "entry.icmp.type", "entry.ipv6-cidr", "entry.port-range.from", "entry.port-range.to"),
-)
-_DHCP_FILTERS = filters.of_members(
-    *("DhcpOptionsId", "OwnerId"),
-    others={"key": "DhcpConfigurations.Key", "value": "DhcpConfigurations.Values.Value"},
 )

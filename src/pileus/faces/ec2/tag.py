@@ -11,6 +11,7 @@ from pileus.model.errors import InvalidValue
 from pileus.verbs import tag as verbs
 
 _TYPES = {
+    "dhcpoptionset": "dhcp-options",
     "internetgateway": "internet-gateway",
     "keypair": "key-pair",
     "launchtemplate": "launch-template",

@@ -6,9 +6,11 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.dhcpoptions import DEFAULT
 from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown, specified
+from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.router import Range, Router
 from pileus.verbs import network as networks
 from pileus.verbs import router as verbs
@@ -47,13 +49,14 @@ def describe(call: Call) -> dict[str, Any]:
 
 def _vpc(router: Router, account: str) -> dict[str, Any]:
     first = Range(id=ec2_id(Router, router.uuid, "vpc-cidr-assoc"), cidr=router.wanted.cidr)
+    chosen = router.wanted.dhcpoptionset
     return {
         "VpcId": router.ec2_id,
         "OwnerId": account,
         "State": "available",
         "CidrBlock": router.wanted.cidr,
         "CidrBlockAssociationSet": [_range(each, "associated") for each in (first, *router.wanted.ranges)],
-        "DhcpOptionsId": "default",
+        "DhcpOptionsId": ec2_id(DhcpOptionSet, chosen) if chosen else DEFAULT,
         "InstanceTenancy": "default",
         "IsDefault": router.wanted.default,
         "Tags": shown(router.tags),

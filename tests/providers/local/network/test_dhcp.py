@@ -12,7 +12,7 @@ SUBNET = SubnetSpec(
     gateway_mac="02:51:00:00:00:01",
     localport="10.0.0.2",
     localport_mac="02:51:00:00:00:02",
-    dns="10.0.0.2",
+    dns=("10.0.0.2",),
     domain="ec2.internal",
 )
 

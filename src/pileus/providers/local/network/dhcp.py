@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pileus.model.addresses import METADATA
 from pileus.model.spec import SubnetSpec
 
@@ -24,12 +26,18 @@ def options(subnet: SubnetSpec, mtu: int, *, routed: bool) -> dict[str, str]:
     if routed:
         dhcp_options["router"] = subnet.gateway
         routes.append(f"0.0.0.0/0,{subnet.gateway}")
-    if subnet.dns:
-        dhcp_options["dns_server"] = "{" + subnet.dns + "}"
+    servers = {"dns_server": subnet.dns, "ntp_server": subnet.ntp, "netbios_name_server": subnet.netbios}
+    dhcp_options.update({name: _listed(addresses) for name, addresses in servers.items() if addresses})
+    if subnet.node_type:
+        dhcp_options["netbios_node_type"] = subnet.node_type
     if subnet.domain:
         dhcp_options["domain_name"] = f'"{subnet.domain}"'
-    dhcp_options["classless_static_route"] = "{" + ", ".join(routes) + "}"
+    dhcp_options["classless_static_route"] = _listed(routes)
     return dhcp_options
+
+
+def _listed(values: Iterable[str]) -> str:
+    return "{" + ", ".join(values) + "}"
 
 
 def hostname(name: str) -> dict[str, str]:
