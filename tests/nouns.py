@@ -17,6 +17,7 @@ from pileus.verbs import (
     launchtemplate,
     natgateway,
     network,
+    networkacl,
     placementgroup,
     prefixlist,
     routetable,
@@ -37,12 +38,17 @@ def _routetable(caller: Caller, core: Core, _: str, tags: Mapping[str, str]) -> 
     return routetable.create(caller, core, network.routers(caller, core)[0].uuid, tags)
 
 
+def _networkacl(caller: Caller, core: Core, _: str, tags: Mapping[str, str]) -> object:
+    return networkacl.create(caller, core, network.routers(caller, core)[0].uuid, tags)
+
+
 MAKE: Final[dict[str, Make]] = {
     "dhcpoptionset": lambda caller, core, _, tags: dhcpoptionset.create(caller, core, Options(domain="lab"), tags),
     "floatingip": lambda caller, core, _, tags: floatingip.allocate(caller, core, tags),
     "internetgateway": lambda caller, core, _, tags: internetgateway.create(caller, core, tags),
     "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),
     "launchtemplate": lambda caller, core, name, tags: launchtemplate.create(caller, core, f"of-{name}", {}, tags=tags),
+    "networkacl": _networkacl,
     "placementgroup": lambda caller, core, name, tags: placementgroup.create(caller, core, name, GroupWanted(), tags),
     "prefixlist": lambda caller, core, name, tags: prefixlist.create(caller, core, name, 5, tags=tags),
     "routetable": _routetable,
@@ -56,6 +62,7 @@ OTHERWISE: Final = {
     "instance",
     "natgateway",
     "network",
+    "networkacl",
     "port",
     "router",
     "routetable",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.loops.enginekind import EngineKind
-from pileus.loops.routing import routing
+from pileus.loops.routing import filtering, routing
 from pileus.model.caller import SYSTEM
 from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.host import Host
@@ -37,7 +37,7 @@ class RouterKind(EngineKind[Router]):
         """The router with its routes, and the switches that may carry its traffic outside. Raises Unavailable."""
         address = row.assigned.address
         with tx.complete():
-            routes = routing(tx, row)
+            routes, filters = routing(tx, row), filtering(tx, row)
             chosen = row.wanted.dhcpoptionset
             option_set = tx.get(DhcpOptionSet, chosen) if chosen else None
         context = [option_set] if option_set is not None else []
@@ -51,7 +51,8 @@ class RouterKind(EngineKind[Router]):
             gateways=gateways(row.uuid, _switches(tx)) if address else (),
             sources=routes.sources if address else (),
             tables=routes.tables,
-            record=record([tx.need(Project, row.project), *context, row, *routes.nouns]),
+            acls=filters.acls,
+            record=record([tx.need(Project, row.project), *context, row, *routes.nouns, *filters.nouns]),
         )
 
     def prepare(self, core: Core, tx: Writer, row: Router) -> Router:

@@ -12,6 +12,9 @@ from pileus.model.port import Port
 from pileus.model.spec import RouteSpec, RouteTableSpec, SourceSpec
 from pileus.rules.prefixlist import expanded_routes, lists_of
 from pileus.rules.routetable import LINK_LOCAL, subnets_of, table_of, tables_of, targets_of
+from pileus.model.spec import NetworkAclSpec, RouteSpec, RouteTableSpec, SourceSpec
+from pileus.rules.networkacl import acls_of, subnets_by_acl
+from pileus.rules.routetable import subnets_of, table_of, tables_of, targets_of
 
 if TYPE_CHECKING:
     from pileus.model.noun import Noun
@@ -47,6 +50,31 @@ def routing(tx: Reader, router: Router) -> Routing:
     )
     gateways = [*only(InternetGateway, targets.values()), *only(NatGateway, targets.values())]
     return Routing(specs, _sources(tx, router, tables, targets), [*lists.values(), *tables, *gateways])
+
+
+class Filtering(NamedTuple):
+    """The network ACLs of a router's order, and the nouns that the order's record carries."""
+
+    acls: tuple[NetworkAclSpec, ...]
+    nouns: list[Noun]
+
+
+def filtering(tx: Reader, router: Router) -> Filtering:
+    """The network ACLs of a router's subnets; one that allows everything, or is for no subnet, is left out."""
+    acls = acls_of(tx, router.uuid)
+    if all(acl.is_open for acl in acls):
+        return Filtering((), [*acls])
+    associations = subnets_by_acl(acls, subnets_of(tx, router.uuid))
+    specs = tuple(
+        NetworkAclSpec(
+            uuid=acl.uuid,
+            entries=tuple(sorted(acl.wanted.entries, key=lambda entry: (entry.egress, entry.number))),
+            subnets=tuple(association.subnet for association in associations[acl.uuid]),
+        )
+        for acl in acls
+        if associations[acl.uuid] and not acl.is_open
+    )
+    return Filtering(specs, [*acls])
 
 
 def _route(route: NetworkRoute, targets: dict[str, Noun]) -> RouteSpec:

@@ -54,6 +54,9 @@ LAUNCH_TEMPLATE_DATA: Final = Bound(
 DHCP_SERVERS: Final = Bound(
     "servers of one kind of a DHCP option set", "noun", 4, "InvalidValue (InvalidParameterValue)"
 )
+ACL_ENTRIES: Final = Bound(
+    "entries of a network ACL in each direction", "noun", 20, "QuotaExceeded (NetworkAclEntryLimitExceeded)"
+)
 ROUTES: Final = Bound(what="routes of a route table", per="noun", most=50, answer="QuotaExceeded (RouteLimitExceeded)")
 GROUPS: Final = Bound(
     "security groups of a port", "noun", 16, "QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)"

@@ -14,6 +14,7 @@ from pileus.model.keypair import KeyPair
 from pileus.model.launchtemplate import LaunchTemplate
 from pileus.model.natgateway import NatGateway
 from pileus.model.network import Network
+from pileus.model.networkacl import NetworkAcl
 from pileus.model.noun import Noun
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
@@ -49,6 +50,7 @@ NOUNS: dict[str, type[Noun]] = {
         FloatingIp,
         InternetGateway,
         NatGateway,
+        NetworkAcl,
         RouteTable,
         Host,
     )

@@ -13,6 +13,7 @@ import msgspec
 
 from pileus.model.allowance import Allowance
 from pileus.model.instance import Power
+from pileus.model.networkacl import AclEntry
 from pileus.model.noun import NEVER, Revision
 from pileus.model.securitygroup import Rule
 
@@ -170,6 +171,14 @@ class RouteTableSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     routes: tuple[RouteSpec, ...] = ()
 
 
+class NetworkAclSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The rules for packets that enter or leave the subnets with these uuids."""
+
+    uuid: str
+    entries: tuple[AclEntry, ...] = ()
+    subnets: tuple[str, ...] = ()
+
+
 class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The address of the outside network that packets from `cidr` have there."""
 
@@ -183,7 +192,8 @@ class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="route
     `address` is its own in the range `outside`; empty for a router without a way out. `sources` says which address
     its guests without a floating one are seen by there. `gateways` are the switches that may carry what goes there,
     the first that lives doing so; none are named in a cloud of one machine. A router without `tables` leads
-    everything else outside; one with `tables` leads a packet as the table of the subnet that it comes from.
+    everything else outside; one with `tables` leads a packet as the table of the subnet that it comes from. A
+    subnet that none of `acls` names is open.
     """
 
     KIND: ClassVar[str] = "router"
@@ -192,6 +202,7 @@ class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="route
     gateways: tuple[str, ...] = ()
     sources: tuple[SourceSpec, ...] = ()
     tables: tuple[RouteTableSpec, ...] = ()
+    acls: tuple[NetworkAclSpec, ...] = ()
 
 
 class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

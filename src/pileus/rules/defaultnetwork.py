@@ -11,7 +11,7 @@ from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
 from pileus.model.subnet import Subnet
 from pileus.model.subnet import Wanted as SubnetWanted
-from pileus.rules import routetable, securitygroup
+from pileus.rules import networkacl, routetable, securitygroup
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -24,6 +24,7 @@ def add_default_network(caller: Caller, core: Core, tx: Writer, project: str) ->
     wanted = RouterWanted(cidr=core.place.vpc_cidr, default=True)
     router = tx.add(Router(uuid=new_uuid(), project=project, name="default", wanted=wanted))
     routetable.add_way_out(tx, router)
+    networkacl.add_default(tx, router)
     group = securitygroup.default(tx, project, router.uuid)
     for noun in (router, group):
         tx.add_journal_line(caller, noun, f"{noun.KIND}.create")

@@ -16,7 +16,7 @@ from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet, Wanted, usable
-from pileus.rules import find, routetable, securitygroup
+from pileus.rules import find, networkacl, routetable, securitygroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,27 +71,38 @@ def networks(caller: Caller, core: Core) -> list[Network]:
 
 
 ROUTED = "routed"
-"""The number in `meta` that says that every router has route tables."""
+"""The number in `meta` that says what every router has: 1 route tables, 2 a default network ACL as well."""
+
+_COMPLETE = 2
 
 _AT_ONCE = 500
 
 
 def complete(caller: Caller, core: Core) -> None:
-    """Give the routers that an earlier version made, or that were recovered from its orders, a table and a gateway."""
+    """Give routers that an earlier version made, or that were recovered from its orders, all that `ROUTED` says."""
     with core.store.read() as tx:
-        if tx.meta(ROUTED):
+        if tx.meta(ROUTED) >= _COMPLETE:
             return
         uuids = [router.uuid for router in tx.list(Router) if not router.wanted.gone]
     for start in range(0, len(uuids), _AT_ONCE):
         with core.store.write() as tx:
             for router in tx.many(Router, uuids[start : start + _AT_ONCE]).values():
-                if router.gone is None and not routetable.tables_of(tx, router.uuid):
-                    routetable.add_way_out(tx, router)
-                    tx.add_journal_line(caller, router, "router.complete", outcome="done")
-                    tx.wake(router)
-                    tx.wake_all(Network.KIND, [network.uuid for network in tx.referring(Network, [router.uuid])])
+                if router.gone is None:
+                    _complete(caller, tx, router)
     with core.store.write() as tx:
-        tx.keep_meta(ROUTED, 1)
+        tx.keep_meta(ROUTED, _COMPLETE)
+
+
+def _complete(caller: Caller, tx: Writer, router: Router) -> None:
+    tables, acls = routetable.tables_of(tx, router.uuid), networkacl.acls_of(tx, router.uuid)
+    if not tables:
+        routetable.add_way_out(tx, router)
+        tx.wake_all(Network.KIND, [network.uuid for network in tx.referring(Network, [router.uuid])])
+    if not acls:
+        networkacl.add_default(tx, router, sibling=True)
+    if not tables or not acls:
+        tx.add_journal_line(caller, router, "router.complete", outcome="done")
+        tx.wake(router)
 
 
 class Flat(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +142,7 @@ def flat(caller: Caller, core: Core, pool: str) -> Flat:
         )
         router = tx.add(router)
         routetable.add_way_out(tx, router)
+        networkacl.add_default(tx, router)
         new_nouns = [
             router,
             tx.add(on),

@@ -12,7 +12,7 @@ from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.network import Network
 from pileus.model.router import Range, Router, Wanted
 from pileus.model.securitygroup import SecurityGroup
-from pileus.rules import find, routetable, securitygroup
+from pileus.rules import find, networkacl, routetable, securitygroup
 from pileus.rules.defaultnetwork import add_default_network
 from pileus.rules.network import check_range
 
@@ -27,13 +27,14 @@ RANGES = 5
 
 
 def create(caller: Caller, core: Core, cidr: str, tags: Mapping[str, str] | None = None) -> Router:
-    """Make a router with a main route table and a default group. Raises InvalidValue for a bad range."""
+    """Make a router with a main route table, a default ACL and a default group. Raises InvalidValue for a bad range."""
     check_range(cidr, Router.KIND)
     with core.store.write() as tx:
         wanted = Wanted(cidr=cidr, dns_hostnames=False)
         router = Router(uuid=new_uuid(), project=caller.project, tags=dict(tags or {}), wanted=wanted)
         router = tx.add(router)
         routetable.add_main(tx, router)
+        networkacl.add_default(tx, router)
         group = securitygroup.default(tx, caller.project, router.uuid)
         for noun in (router, group):
             tx.add_journal_line(caller, noun, f"{noun.KIND}.create", goal=noun.generation)
@@ -103,19 +104,20 @@ def remove_range(caller: Caller, core: Core, ident: str) -> tuple[Router, Range]
 
 
 def delete(caller: Caller, core: Core, uuid: str) -> None:
-    """Delete a router with its main route table and default group. Raises Conflict while anything else is on it."""
+    """Delete a router with its main table, default ACL and default group. Raises Conflict while more is on it."""
     with core.store.write() as tx:
         router = find.living(caller, tx, Router, uuid)
         tx.lock(router)
         tables = [table for table in routetable.tables_of(tx, uuid) if table.wanted.main]
+        acls = [acl for acl in networkacl.acls_of(tx, uuid) if acl.wanted.default]
         groups = [group for group in tx.referring(SecurityGroup, [uuid]) if group.wanted.default or group.wanted.gone]
         networks = [network for network in tx.referring(Network, [uuid]) if network.wanted.gone]
-        going = {noun.uuid for noun in (*tables, *groups, *networks)}
+        going = {noun.uuid for noun in (*tables, *acls, *groups, *networks)}
         if any(user not in going for _, user, _ in tx.referrers(uuid)):
             text = f"The {router.label} has dependencies and cannot be deleted."
             raise Conflict(text, noun=Router.KIND, ident=uuid, reason="in-use")
-        for table in tables:
-            tx.make_tombstone(tx.want_gone(table))
+        for noun in (*tables, *acls):
+            tx.make_tombstone(tx.want_gone(noun))
         for group in groups:
             if not group.wanted.gone:
                 tx.want_gone(group)

@@ -16,6 +16,7 @@ from pileus.model.subnet import Subnet, Wanted
 from pileus.rules import find, routetable
 from pileus.rules.defaultnetwork import add_default_subnet
 from pileus.rules.network import check_range
+from pileus.verbs.networkacl import forget_subnet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,6 +103,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.wake(network)
         if network.wanted.router:
             _dissociate(caller, tx, network.wanted.router, uuid)
+            forget_subnet(caller, tx, network.wanted.router, uuid)
             routetable.wake_router(tx, network.wanted.router)
 
 

@@ -58,6 +58,7 @@ PERMISSION = {"IpPermissions.1.IpProtocol": "tcp", "IpPermissions.1.FromPort": "
 ANYONE = {**PERMISSION, "IpPermissions.1.IpRanges.1.CidrIp": "0.0.0.0/0"}
 GROUP = "IpPermissions.1.Groups.1."
 LISTED = "IpPermissions.1.PrefixListIds.1.PrefixListId"
+ENTRY = {"Protocol": "-1", "RuleAction": "allow", "CidrBlock": "0.0.0.0/0"}
 LAUNCH = {"MinCount": "1", "MaxCount": "1", "InstanceType": "m1.tiny"}
 NO_INSTANCE, NO_GROUP = "InvalidInstanceID.NotFound", "InvalidGroup.NotFound"
 NO_ALLOCATION, NO_ADDRESS = "InvalidAllocationID.NotFound", "InvalidAddress.NotFound"
@@ -68,6 +69,7 @@ NO_SUBNET, NO_ASSOCIATION = "InvalidSubnetID.NotFound", "InvalidAssociationID.No
 NO_LIST = "InvalidPrefixListID.NotFound"
 NO_TEMPLATE, NO_TEMPLATE_NAME = "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException"
 NO_OPTIONS = "InvalidDhcpOptionID.NotFound"
+NO_ACL, NO_OPTIONS = "InvalidNetworkAclID.NotFound", "InvalidDhcpOptionID.NotFound"
 NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
 DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
 
@@ -86,7 +88,7 @@ NAMED = {
     "LaunchTemplateIds": ("template", "InvalidLaunchTemplateId.NotFound"),
     "LaunchTemplateNames": ("template_name", "InvalidLaunchTemplateName.NotFoundException"),
     "NatGatewayIds": ("nat", "NatGatewayNotFound"),
-    "NetworkAclIds": ("acl", "InvalidNetworkAclID.NotFound"),
+    "NetworkAclIds": ("acl", NO_ACL),
     "NetworkInterfaceIds": ("port", NO_PORT),
     "PrefixListIds": ("list", "InvalidPrefixListID.NotFound"),
     "PublicIps": ("address", NO_ADDRESS),
@@ -204,6 +206,18 @@ ATTEMPTS: list[Attempt] = [
         {"AssociationId": "{range}"},
         "InvalidVpcCidrBlockAssociationIdError.NotFound",
     ),
+    ("CreateNetworkAcl", {"VpcId": "{vpc}"}, NO_VPC),
+    ("DeleteNetworkAcl", {"NetworkAclId": "{acl}"}, NO_ACL),
+    *(
+        (action, {"NetworkAclId": "{acl}", "RuleNumber": "7", "Egress": "false", **entry}, NO_ACL)
+        for action, entry in (
+            ("CreateNetworkAclEntry", ENTRY),
+            ("ReplaceNetworkAclEntry", ENTRY),
+            ("DeleteNetworkAclEntry", {}),
+        )
+    ),
+    ("ReplaceNetworkAclAssociation", {"AssociationId": "{listed}", "NetworkAclId": "{my_acl}"}, NO_ASSOCIATION),
+    ("ReplaceNetworkAclAssociation", {"AssociationId": "{my_listed}", "NetworkAclId": "{acl}"}, NO_ACL),
     ("CreateSubnet", {"VpcId": "{vpc}", "CidrBlock": "172.31.128.0/24"}, NO_VPC),
     ("DeleteSubnet", {"SubnetId": "{subnet}"}, NO_SUBNET),
     ("ModifySubnetAttribute", {"SubnetId": "{subnet}", "MapPublicIpOnLaunch.Value": "false"}, NO_SUBNET),
@@ -341,6 +355,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
     )
     linked = ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=ident)
     options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": [name]}])["DhcpOptions"]
+    listed = ec2.describe_network_acls()["NetworkAcls"][0]["Associations"][0]
     return {
         "image": image.ec2_id,
         "key": f"key-{name}",
@@ -361,7 +376,8 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "range": added["CidrBlockAssociation"]["AssociationId"],
         "table": table,
         "tabled": tabled["AssociationId"],
-        "acl": shown["VpcId"].replace("vpc-", "acl-"),
+        "acl": listed["NetworkAclId"],
+        "listed": listed["NetworkAclAssociationId"],
         "volume": shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
         "port": shown["NetworkInterfaces"][0]["NetworkInterfaceId"],
         "allocation": allocation["AllocationId"],

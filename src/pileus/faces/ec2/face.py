@@ -24,6 +24,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     ledger,
     listed,
     natgateway,
+    networkacl,
     place,
     placementgroup,
     port,

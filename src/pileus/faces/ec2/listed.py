@@ -10,17 +10,11 @@ from typing import Any, NamedTuple
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, Handler, action
-from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.errors import WireError
-from pileus.model.router import Router
-from pileus.model.subnet import Subnet
 from pileus.verbs import network as verbs
 from pileus.verbs import securitygroup as groups
 from pileus.verbs.instance import view as instances
-
-_ANYWHERE = "0.0.0.0/0"
-_LAST_RULE = 32767
 
 
 class Listed(NamedTuple):
@@ -106,44 +100,6 @@ def _listing(
     return paging.listed(call.args, listed.member, chosen, supported_filters)
 
 
-@action("DescribeNetworkAcls")
-def network_acls(call: Call) -> dict[str, Any]:
-    """Lists only: each VPC's default list, which admits everything; security groups are what filters here."""
-    listed = Listed("NetworkAcls", "NetworkAclIds", "InvalidNetworkAclID.NotFound")
-    subnets: dict[str, list[str]] = {}
-    for view in verbs.subnets(call.caller, call.core):
-        subnets.setdefault(view.router.uuid, []).append(view.subnet.uuid)
-    items = [
-        _acl(router, subnets.get(router.uuid, []), call.caller.account_id)
-        for router in verbs.routers(call.caller, call.core)
-    ]
-    return _listing(call, listed, items, _ACL_FILTERS)
-
-
-def _acl(router: Router, subnets: list[str], account: str) -> dict[str, Any]:
-    ident = ec2_id(Router, router.uuid, "acl")
-    return {
-        "NetworkAclId": ident,
-        "VpcId": router.ec2_id,
-        "OwnerId": account,
-        "IsDefault": True,
-        "Associations": [
-            {
-                "NetworkAclAssociationId": ec2_id(Subnet, uuid, "aclassoc"),
-                "NetworkAclId": ident,
-                "SubnetId": ec2_id(Subnet, uuid),
-            }
-            for uuid in subnets
-        ],
-        "Entries": [
-            {"CidrBlock": _ANYWHERE, "Egress": egress, "Protocol": "-1", "RuleAction": verdict, "RuleNumber": number}
-            for egress in (True, False)
-            for number, verdict in ((100, "allow"), (_LAST_RULE, "deny"))
-        ],
-        "Tags": [],
-    }
-
-
 @action("DescribeInstanceCreditSpecifications")
 def credit_specifications(call: Call) -> dict[str, Any]:
     """Lists only: `standard` for each instance that is named; without names the `unlimited` ones, which is none."""
@@ -197,18 +153,3 @@ _CLASSIC = Listed("Vpcs", "VpcIds", "InvalidVpcID.NotFound")
 _CLASSIC_FILTERS = filters.of_members(others={"is-classic-link-enabled": "ClassicLinkEnabled"})
 _ASSOCIATION_FILTERS = filters.of_members("GroupId", "GroupOwnerId", "State", "VpcId", "VpcOwnerId")
 _CREDIT_FILTERS = filters.of_members("InstanceId")
-_ACL_FILTERS = filters.of_members(
-    *("NetworkAclId", "OwnerId", "VpcId"),
-    others={
-        "association.association-id": "Associations.NetworkAclAssociationId",
-        "association.network-acl-id": "Associations.NetworkAclId",
-        "association.subnet-id": "Associations.SubnetId",
-        "default": "IsDefault",
-        "entry.cidr": "Entries.CidrBlock",
-        "entry.egress": "Entries.Egress",
-        "entry.protocol": "Entries.Protocol",
-        "entry.rule-action": "Entries.RuleAction",
-        "entry.rule-number": "Entries.RuleNumber",
-    },
-    absent=("entry.icmp.code", "entry.icmp.type", "entry.ipv6-cidr", "entry.port-range.from", "entry.port-range.to"),
-)

@@ -16,6 +16,7 @@ _TYPES = {
     "keypair": "key-pair",
     "launchtemplate": "launch-template",
     "prefixlist": "prefix-list",
+    "networkacl": "network-acl",
     "routetable": "route-table",
     "router": "vpc",
     "securitygroup": "security-group",

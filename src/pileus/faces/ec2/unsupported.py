@@ -84,6 +84,7 @@ REFUSED: dict[str, dict[str, Accepted]] = {
             NONE,
         ),
     },
+    "CreateNetworkAclEntry": {"Ipv6CidrBlock": NONE},
     "CreateRoute": _OF_A_ROUTE,
     "CreateSubnet": dict.fromkeys((*_OF_A_RANGE, "Ipv6Native", "OutpostArn"), NONE),
     "CreateVpc": {
@@ -137,6 +138,7 @@ REFUSED: dict[str, dict[str, Accepted]] = {
     },
     "ModifyVpcAttribute": {"EnableNetworkAddressUsageMetrics.Value": NONE},
     "MonitorInstances": {"MetricCategoryIds": NONE},
+    "ReplaceNetworkAclEntry": {"Ipv6CidrBlock": NONE},
     "ReplaceRoute": {"LocalTarget": NONE, **_OF_A_ROUTE},
     "CreatePlacementGroup": {"Operator": NONE, "ParentGroupId": NONE, "SpreadLevel": ("host",)},
     "ModifyInstanceAttribute": {"Kernel": NONE, "Ramdisk": NONE},

@@ -17,6 +17,7 @@ from pileus.model.threads import once
 
 TABLES = (
     "Logical_Router",
+    "Logical_Router_Policy",
     "Logical_Router_Port",
     "Logical_Router_Static_Route",
     "Gateway_Chassis",

@@ -10,7 +10,7 @@ from typing import Any
 from pileus.model import addresses
 from pileus.model.noun import Revision
 from pileus.model.spec import RouterSpec, RouteSpec
-from pileus.providers.local.network import controller, outside
+from pileus.providers.local.network import controller, networkacl, outside
 from pileus.providers.local.network.network import gateway_port
 from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived, marks_of
 
@@ -36,6 +36,7 @@ def ensure(rows: NorthboundRows, spec: RouterSpec) -> None:
             rows.delete(table, derived(spec.uuid, what))
     _routes(rows, row, spec)
     _sources(rows, row, spec)
+    _hold(rows, row, networkacl.TABLE, "policies", networkacl.ensure(rows, spec))
 
 
 def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:

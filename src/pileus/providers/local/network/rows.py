@@ -153,6 +153,7 @@ class NorthboundRows:
 _OWNERS = {
     "Logical_Switch_Port": ("Logical_Switch", "ports"),
     "Logical_Router_Port": ("Logical_Router", "ports"),
+    "Logical_Router_Policy": ("Logical_Router", "policies"),
     "Logical_Router_Static_Route": ("Logical_Router", "static_routes"),
     "Gateway_Chassis": ("Logical_Router_Port", "gateway_chassis"),
     "NAT": ("Logical_Router", "nat"),
