@@ -63,6 +63,7 @@ OTHERWISE: Final = {
     "natgateway",
     "network",
     "networkacl",
+    "peering",
     "port",
     "router",
     "routetable",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.loops.enginekind import EngineKind
-from pileus.loops.routing import filtering, routing
+from pileus.loops.routing import filtering, linking, routing
 from pileus.model.caller import SYSTEM
 from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.host import Host
@@ -37,7 +37,7 @@ class RouterKind(EngineKind[Router]):
         """The router with its routes, and the switches that may carry its traffic outside. Raises Unavailable."""
         address = row.assigned.address
         with tx.complete():
-            routes, filters = routing(tx, row), filtering(tx, row)
+            routes, filters, links = routing(tx, row), filtering(tx, row), linking(tx, row)
             chosen = row.wanted.dhcpoptionset
             option_set = tx.get(DhcpOptionSet, chosen) if chosen else None
         context = [option_set] if option_set is not None else []
@@ -52,7 +52,8 @@ class RouterKind(EngineKind[Router]):
             sources=routes.sources if address else (),
             tables=routes.tables,
             acls=filters.acls,
-            record=record([tx.need(Project, row.project), *context, row, *routes.nouns, *filters.nouns]),
+            peerings=links.peerings,
+            record=record([tx.need(Project, row.project), *context, row, *routes.nouns, *filters.nouns, *links.nouns]),
         )
 
     def prepare(self, core: Core, tx: Writer, row: Router) -> Router:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pileus.model.addresses import derived_mac
 from pileus.model.floatingip import FloatingIp
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.natgateway import NatGateway
 from pileus.model.noun import only
+from pileus.model.peering import Peering
 from pileus.model.port import Port
 from pileus.model.spec import RouteSpec, RouteTableSpec, SourceSpec
 from pileus.rules.prefixlist import expanded_routes, lists_of
 from pileus.rules.routetable import LINK_LOCAL, subnets_of, table_of, tables_of, targets_of
-from pileus.model.spec import NetworkAclSpec, RouteSpec, RouteTableSpec, SourceSpec
+from pileus.model.spec import NetworkAclSpec, PeeringSpec, RouteSpec, RouteTableSpec, SourceSpec
 from pileus.rules.networkacl import acls_of, subnets_by_acl
 from pileus.rules.routetable import subnets_of, table_of, tables_of, targets_of
 
@@ -77,6 +79,31 @@ def filtering(tx: Reader, router: Router) -> Filtering:
     return Filtering(specs, [*acls])
 
 
+class Linking(NamedTuple):
+    """The links of a router's order, and the nouns that the order's record carries."""
+
+    peerings: tuple[PeeringSpec, ...]
+    nouns: list[Noun]
+
+
+def linking(tx: Reader, router: Router) -> Linking:
+    """The links of a router to others; peerings that it asked for are carried by its record."""
+    peerings = [peering for peering in tx.referring(Peering, [router.uuid]) if not peering.wanted.gone]
+    specs = tuple(_link(peering, router) for peering in peerings if peering.is_active)
+    return Linking(specs, [peering for peering in peerings if peering.wanted.router == router.uuid])
+
+
+def _link(peering: Peering, router: Router) -> PeeringSpec:
+    side = peering.side(router.uuid)
+    return PeeringSpec(
+        uuid=peering.uuid,
+        side=side,
+        address=peering.address(side),
+        other=peering.address("accepter" if side == "requester" else "requester"),
+        mac=derived_mac(peering.uuid, side),
+    )
+
+
 def _route(route: NetworkRoute, targets: dict[str, Noun]) -> RouteSpec:
     target = targets.get(route.uuid)
     if target is None:
@@ -84,6 +111,8 @@ def _route(route: NetworkRoute, targets: dict[str, Noun]) -> RouteSpec:
     for port in only(Port, [target]):
         address, subnet = port.assigned.address, port.wanted.subnet
         return RouteSpec(cidr=route.cidr, target="address", address=address, subnet=subnet)
+    for peering in only(Peering, [target]):
+        return RouteSpec(cidr=route.cidr, target="peering", peering=peering.uuid)
     return RouteSpec(cidr=route.cidr)
 
 

@@ -168,6 +168,10 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it gives a value up that another noun claims too, because any other value will do."""
         return False
 
+    def parties(self) -> tuple[str, ...]:
+        """The projects beside its own that see it."""
+        return ()
+
     def unheard(self) -> str:
         """The host that may have the noun and has not reported since the latest recovery; empty for none."""
         return ""

@@ -16,6 +16,7 @@ from pileus.model.natgateway import NatGateway
 from pileus.model.network import Network
 from pileus.model.networkacl import NetworkAcl
 from pileus.model.noun import Noun
+from pileus.model.peering import Peering
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.prefixlist import PrefixList
@@ -51,6 +52,7 @@ NOUNS: dict[str, type[Noun]] = {
         InternetGateway,
         NatGateway,
         NetworkAcl,
+        Peering,
         RouteTable,
         Host,
     )

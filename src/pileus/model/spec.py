@@ -15,6 +15,7 @@ from pileus.model.allowance import Allowance
 from pileus.model.instance import Power
 from pileus.model.networkacl import AclEntry
 from pileus.model.noun import NEVER, Revision
+from pileus.model.peering import Side
 from pileus.model.securitygroup import Rule
 
 VERSION = 1
@@ -156,12 +157,16 @@ class ImageSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="image"
 
 
 class RouteSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where packets to `cidr` go: outside, to `address` of a port on `subnet` (a uuid), or nowhere."""
+    """Where packets to `cidr` go: outside, to `address` of a port on `subnet`, over the link `peering`, or nowhere.
+
+    Subnet and peering are uuids.
+    """
 
     cidr: str
-    target: Literal["outside", "address", "nowhere"] = "outside"
+    target: Literal["outside", "address", "peering", "nowhere"] = "outside"
     address: str = ""
     subnet: str = ""
+    peering: str = ""
 
 
 class RouteTableSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -179,6 +184,16 @@ class NetworkAclSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     subnets: tuple[str, ...] = ()
 
 
+class PeeringSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The router's own end of a link to another router: its `address` and `mac`, and the address of the other end."""
+
+    uuid: str
+    side: Side
+    address: str
+    other: str
+    mac: str
+
+
 class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The address of the outside network that packets from `cidr` have there."""
 
@@ -193,7 +208,7 @@ class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="route
     its guests without a floating one are seen by there. `gateways` are the switches that may carry what goes there,
     the first that lives doing so; none are named in a cloud of one machine. A router without `tables` leads
     everything else outside; one with `tables` leads a packet as the table of the subnet that it comes from. A
-    subnet that none of `acls` names is open.
+    subnet that none of `acls` names is open. `peerings` are its links to other routers.
     """
 
     KIND: ClassVar[str] = "router"
@@ -203,6 +218,7 @@ class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="route
     sources: tuple[SourceSpec, ...] = ()
     tables: tuple[RouteTableSpec, ...] = ()
     acls: tuple[NetworkAclSpec, ...] = ()
+    peerings: tuple[PeeringSpec, ...] = ()
 
 
 class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,6 +11,7 @@ from pileus.model.internetgateway import InternetGateway
 from pileus.model.internetgateway import Wanted as GatewayWanted
 from pileus.model.natgateway import NatGateway
 from pileus.model.network import Network
+from pileus.model.peering import Peering
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.routetable import NetworkRoute, RouteTable, Wanted
@@ -52,8 +53,10 @@ def targets_of(tx: Reader, router: str, tables: Iterable[RouteTable]) -> dict[st
     gateway = gateway_of(tx, router)
     nats = tx.many(NatGateway, [route.uuid for route in routes if route.target == NatGateway.KIND])
     ports = tx.many(Port, [route.uuid for route in routes if route.target == Port.KIND])
+    peerings = tx.many(Peering, [route.uuid for route in routes if route.target == Peering.KIND])
+    links = [peering for peering in peerings.values() if peering.is_active]
     living = [noun for noun in (*nats.values(), *ports.values()) if noun.gone is None and not noun.wanted.gone]
-    return {noun.uuid: noun for noun in ([gateway, *living] if gateway else living)}
+    return {noun.uuid: noun for noun in (*([gateway] if gateway else []), *living, *links)}
 
 
 def subnets_of(tx: Reader, router: str) -> list[Subnet]:

@@ -10,11 +10,13 @@ from pileus.model import addresses
 from pileus.model.errors import Conflict, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.network import Network
+from pileus.model.peering import Peering
 from pileus.model.router import Range, Router, Wanted
 from pileus.model.securitygroup import SecurityGroup
 from pileus.rules import find, networkacl, routetable, securitygroup
 from pileus.rules.defaultnetwork import add_default_network
 from pileus.rules.network import check_range
+from pileus.verbs.peering import withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,10 +114,12 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         acls = [acl for acl in networkacl.acls_of(tx, uuid) if acl.wanted.default]
         groups = [group for group in tx.referring(SecurityGroup, [uuid]) if group.wanted.default or group.wanted.gone]
         networks = [network for network in tx.referring(Network, [uuid]) if network.wanted.gone]
-        going = {noun.uuid for noun in (*tables, *acls, *groups, *networks)}
+        requests = [each for each in tx.referring(Peering, [uuid]) if each.wanted.peer == uuid and not each.is_active]
+        going = {noun.uuid for noun in (*tables, *acls, *groups, *networks, *requests)}
         if any(user not in going for _, user, _ in tx.referrers(uuid)):
             text = f"The {router.label} has dependencies and cannot be deleted."
             raise Conflict(text, noun=Router.KIND, ident=uuid, reason="in-use")
+        withdraw(caller, tx, requests)
         for noun in (*tables, *acls):
             tx.make_tombstone(tx.want_gone(noun))
         for group in groups:

@@ -13,6 +13,7 @@ from pileus.model.instance import Instance
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.natgateway import NatGateway
 from pileus.model.network import Network
+from pileus.model.peering import Peering
 from pileus.model.port import Port
 from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
@@ -244,6 +245,11 @@ def _led(caller: Caller, tx: Reader, table: RouteTable, destination: str, target
     if target == NatGateway.KIND:
         router_uuid = find.living(caller, tx, NatGateway, ident).wanted.router
         route = NetworkRoute(cidr=destination, target="natgateway", uuid=ident)
+    elif target == Peering.KIND:
+        peering = find.living(caller, tx, Peering, ident)
+        ends = (peering.wanted.router, peering.wanted.peer)
+        router_uuid = table.wanted.router if table.wanted.router in ends else ""
+        route = NetworkRoute(cidr=destination, target="peering", uuid=ident)
     else:
         network = find.living(caller, tx, Port, ident).wanted.network
         router_uuid = tx.need(Network, network).wanted.router or ""

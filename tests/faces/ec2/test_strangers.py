@@ -69,6 +69,7 @@ NO_SUBNET, NO_ASSOCIATION = "InvalidSubnetID.NotFound", "InvalidAssociationID.No
 NO_LIST = "InvalidPrefixListID.NotFound"
 NO_TEMPLATE, NO_TEMPLATE_NAME = "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException"
 NO_OPTIONS = "InvalidDhcpOptionID.NotFound"
+NO_PEERING = "InvalidVpcPeeringConnectionID.NotFound"
 NO_ACL, NO_OPTIONS = "InvalidNetworkAclID.NotFound", "InvalidDhcpOptionID.NotFound"
 NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
 DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
@@ -98,6 +99,7 @@ NAMED = {
     "SubnetIds": ("subnet", "InvalidSubnetID.NotFound"),
     "VolumeIds": ("volume", "InvalidVolume.NotFound"),
     "VpcIds": ("vpc", NO_VPC),
+    "VpcPeeringConnectionIds": ("peering", NO_PEERING),
 }
 """The members by which Describe actions name what they list: the word for it, and the code for an unknown one."""
 
@@ -245,6 +247,7 @@ ATTEMPTS: list[Attempt] = [
             ("my_table", {"NatGatewayId": "{nat}"}, NO_NAT),
             ("my_table", {"NetworkInterfaceId": "{port}"}, NO_PORT),
             ("my_table", {"InstanceId": "{instance}"}, NO_INSTANCE),
+            ("my_table", {"VpcPeeringConnectionId": "{peering}"}, NO_PEERING),
         )
     ),
     ("DeleteRoute", {"RouteTableId": "{table}", "DestinationCidrBlock": "0.0.0.0/0"}, NO_TABLE),
@@ -286,6 +289,12 @@ ATTEMPTS: list[Attempt] = [
         "RestoreManagedPrefixListVersion",
         {"PrefixListId": "{list}", "PreviousVersion": "1", "CurrentVersion": "1"},
         NO_LIST,
+    ),
+    ("CreateVpcPeeringConnection", {"VpcId": "{vpc}", "PeerVpcId": "{my_peer_vpc}"}, NO_VPC),
+    ("CreateVpcPeeringConnection", {"VpcId": "{my_vpc}", "PeerVpcId": "{peer_vpc}"}, NO_VPC),
+    *(
+        (f"{verb}VpcPeeringConnection{more}", {"VpcPeeringConnectionId": "{peering}"}, NO_PEERING)
+        for verb, more in (("Accept", ""), ("Reject", ""), ("Delete", ""), ("Modify", "Options"))
     ),
     ("DescribeVpcAttribute", {"VpcId": "{vpc}", "Attribute": "enableDnsSupport"}, NO_VPC),
     ("DescribeStaleSecurityGroups", {"VpcId": "{vpc}"}, NO_VPC),
@@ -356,6 +365,8 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
     linked = ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=ident)
     options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": [name]}])["DhcpOptions"]
     listed = ec2.describe_network_acls()["NetworkAcls"][0]["Associations"][0]
+    peer_vpc = ec2.create_vpc(CidrBlock="10.6.0.0/16")["Vpc"]["VpcId"]
+    peering = ec2.create_vpc_peering_connection(VpcId=shown["VpcId"], PeerVpcId=peer_vpc)
     return {
         "image": image.ec2_id,
         "key": f"key-{name}",
@@ -372,6 +383,8 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "snapshot": image.ec2_id.replace("ami-", "snap-"),
         "gateway": shown["VpcId"].replace("vpc-", "igw-"),
         "nat": nat["NatGateway"]["NatGatewayId"],
+        "peer_vpc": peer_vpc,
+        "peering": peering["VpcPeeringConnection"]["VpcPeeringConnectionId"],
         "options": options["DhcpOptionsId"],
         "range": added["CidrBlockAssociation"]["AssociationId"],
         "table": table,

@@ -25,6 +25,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     listed,
     natgateway,
     networkacl,
+    peering,
     place,
     placementgroup,
     port,

@@ -56,9 +56,6 @@ EMPTY = {
     "DescribeTransitGateways": Listed("TransitGateways", "TransitGatewayIds", "InvalidTransitGatewayID.NotFound"),
     "DescribeVolumesModifications": Listed("VolumesModifications", "VolumeIds", "InvalidVolume.NotFound"),
     "DescribeVpcEndpoints": Listed("VpcEndpoints", "VpcEndpointIds", "InvalidVpcEndpointId.NotFound"),
-    "DescribeVpcPeeringConnections": Listed(
-        "VpcPeeringConnections", "VpcPeeringConnectionIds", "InvalidVpcPeeringConnectionID.NotFound"
-    ),
     "DescribeVpnConnections": Listed("VpnConnections", "VpnConnectionIds", "InvalidVpnConnectionID.NotFound"),
     "DescribeVpnGateways": Listed("VpnGateways", "VpnGatewayIds", "InvalidVpnGatewayID.NotFound"),
 }

@@ -14,6 +14,7 @@ from pileus.model.instance import Instance
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.natgateway import NatGateway
 from pileus.model.noun import Noun
+from pileus.model.peering import Peering
 from pileus.model.port import Port
 from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
@@ -28,6 +29,7 @@ TARGETS: dict[str, type[Noun]] = {
     "NatGatewayId": NatGateway,
     "NetworkInterfaceId": Port,
     "InstanceId": Instance,
+    "VpcPeeringConnectionId": Peering,
 }
 """The parameters that name what a route leads to, and the nouns that they name."""
 
@@ -79,7 +81,7 @@ def replace_association(call: Call) -> dict[str, Any]:
 
 @action("CreateRoute")
 def create_route(call: Call) -> dict[str, Any]:
-    """Lead a range to an internet gateway, a NAT gateway, an instance or a network interface."""
+    """Lead a range to an internet gateway, a NAT gateway, an instance, a network interface or a peering connection."""
     verbs.add_route(call.caller, call.core, _uuid(call), _destination(call), *_target(call))
     return {"Return": True}
 
@@ -190,6 +192,7 @@ _FILTERS = filters.of_members(
         "association.subnet-id": "Associations.SubnetId",
         "route.instance-id": "Routes.InstanceId",
         "route.nat-gateway-id": "Routes.NatGatewayId",
+        "route.vpc-peering-connection-id": "Routes.VpcPeeringConnectionId",
         "route.gateway-id": "Routes.GatewayId",
         "route.origin": "Routes.Origin",
         "route.state": "Routes.State",
@@ -197,6 +200,5 @@ _FILTERS = filters.of_members(
     absent=(
         *("association.gateway-id", "route.destination-ipv6-cidr-block"),
         *("route.egress-only-internet-gateway-id", "route.transit-gateway-id"),
-        "route.vpc-peering-connection-id",
     ),
 )

@@ -17,6 +17,7 @@ _TYPES = {
     "launchtemplate": "launch-template",
     "prefixlist": "prefix-list",
     "networkacl": "network-acl",
+    "peering": "vpc-peering-connection",
     "routetable": "route-table",
     "router": "vpc",
     "securitygroup": "security-group",

@@ -59,7 +59,6 @@ _OF_A_ROUTE: dict[str, Accepted] = dict.fromkeys(
     (
         *("CarrierGatewayId", "CoreNetworkArn", "DestinationIpv6CidrBlock"),
         *("EgressOnlyInternetGatewayId", "LocalGatewayId", "OdbNetworkArn", "TransitGatewayId", "VpcEndpointId"),
-        "VpcPeeringConnectionId",
     ),
     NONE,
 )
@@ -91,6 +90,13 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         "InstanceTenancy": ("default",),
         **dict.fromkeys((*_OF_A_VPC_RANGE, "VpcEncryptionControl"), NONE),
     },
+    "CreateVpcPeeringConnection": dict.fromkeys(
+        (
+            "RequesterPeeringConnectionOptions.AllowMultipathResilience",
+            "RequesterPeeringConnectionOptions.MultipathResilienceMode",
+        ),
+        NONE,
+    ),
     "DeleteRoute": {"DestinationIpv6CidrBlock": NONE},
     "ModifyDefaultCreditSpecification": {"CpuCredits": ("standard",)},
     "ModifyImageAttribute": dict.fromkeys(
@@ -135,6 +141,14 @@ REFUSED: dict[str, dict[str, Accepted]] = {
             ),
             NONE,
         ),
+    },
+    "ModifyVpcPeeringConnectionOptions": {
+        f"{side}PeeringConnectionOptions.{option}": NONE
+        for side in ("Accepter", "Requester")
+        for option in (
+            *("AllowDnsResolutionFromRemoteVpc", "AllowEgressFromLocalClassicLinkToRemoteVpc"),
+            *("AllowEgressFromLocalVpcToRemoteClassicLink", "AllowMultipathResilience", "MultipathResilienceMode"),
+        )
     },
     "ModifyVpcAttribute": {"EnableNetworkAddressUsageMetrics.Value": NONE},
     "MonitorInstances": {"MetricCategoryIds": NONE},

@@ -24,6 +24,7 @@ _OWNED = {
     "localport": "network",
     "gateway": "network",
     "router-port": "network",
+    "peering": "router",
     "policy": "router",
     "route": "router",
     "snat": "router",

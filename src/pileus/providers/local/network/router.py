@@ -9,8 +9,8 @@ from typing import Any
 
 from pileus.model import addresses
 from pileus.model.noun import Revision
-from pileus.model.spec import RouterSpec, RouteSpec
-from pileus.providers.local.network import controller, networkacl, outside
+from pileus.model.spec import PeeringSpec, RouterSpec, RouteSpec
+from pileus.providers.local.network import controller, networkacl, outside, peering
 from pileus.providers.local.network.network import gateway_port
 from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived, marks_of
 
@@ -34,6 +34,7 @@ def ensure(rows: NorthboundRows, spec: RouterSpec) -> None:
         _gateways(rows, None, spec.uuid, ())
         for table, what in WAY_OUT:
             rows.delete(table, derived(spec.uuid, what))
+    peering.ensure(rows, spec.uuid, row, spec.peerings)
     _routes(rows, row, spec)
     _sources(rows, row, spec)
     _hold(rows, row, networkacl.TABLE, "policies", networkacl.ensure(rows, spec))
@@ -81,7 +82,7 @@ def _routes(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
     routes = [(table.uuid, route) for table in spec.tables for route in table.routes]
     wanted: list[uuids.UUID] = []
     for table, route in routes if spec.tables else [("", _EVERYWHERE)]:
-        if route.target == "outside" and not spec.address:
+        if (route.target == "outside" and not spec.address) or (route.target == "peering" and not _links(spec, route)):
             continue
         wanted.append(derived(spec.uuid, f"{_ROUTE}-{table}-{route.cidr}"))
         rows.put(
@@ -99,13 +100,22 @@ def _routes(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
 def _next_hop(spec: RouterSpec, route: RouteSpec) -> str:
     if route.target == "nowhere":
         return "discard"
+    if route.target == "peering":
+        return _links(spec, route)[0].other
     return route.address or addresses.gateway(spec.outside)
 
 
 def _output_port(spec: RouterSpec, route: RouteSpec) -> list[str]:
     if route.target == "nowhere":
         return []
+    if route.target == "peering":
+        return [peering.port_name(_links(spec, route)[0])]
     return [gateway_port(route.subnet) if route.subnet else _outside_port(spec.uuid)]
+
+
+def _links(spec: RouterSpec, route: RouteSpec) -> list[PeeringSpec]:
+    """The link that a route leads over, if the router has it."""
+    return [link for link in spec.peerings if link.uuid == route.peering]
 
 
 def _sources(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:

@@ -1,0 +1,161 @@
+"""Peerings: asked for by one router's project, accepted or rejected by the other's, and deleted by either."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pileus.model import addresses
+from pileus.model.errors import Conflict, Duplicate, Forbidden, NoCapacity
+from pileus.model.ids import new_uuid
+from pileus.model.peering import LINKS_MOST, Assigned, Peering, Wanted
+from pileus.model.project import Project
+from pileus.model.router import Router
+from pileus.rules import find
+from pileus.rules.routetable import wake_router
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pileus.model.caller import Caller
+    from pileus.rules.core import Core
+    from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
+
+
+class PeeringView(msgspec.Struct, frozen=True, kw_only=True):
+    """A peering with its routers, as far as these are still there, and the account numbers of both."""
+
+    peering: Peering
+    router: Router | None
+    peer: Router | None
+    account: str
+    peer_account: str
+
+
+def create(
+    caller: Caller, core: Core, router: str, asked: str, account: str, tags: Mapping[str, str] | None = None
+) -> Peering:
+    """Ask that the router with this uuid be linked with the router `asked` (a public id) of the account of this number.
+
+    The request fails, and is gone at once, where that account has no such router or their ranges overlap: which of the
+    two, nobody is told. Raises Duplicate where the two have a peering.
+    """
+    with core.store.write() as tx:
+        own = find.living(caller, tx, Router, router)
+        peer = _peer(tx, own, asked, account)
+        if peer is None:
+            return _failed(caller, tx, own, asked, account, dict(tags or {}))
+        wanted = Wanted(router=own.uuid, peer=peer.uuid, peer_project=peer.project, asked=peer.ec2_id, account=account)
+        peering = Peering(uuid=new_uuid(), project=own.project, tags=dict(tags or {}), wanted=wanted)
+        try:
+            peering = tx.add(peering)
+        except Duplicate as error:
+            text = f"A peering between {own.label} and {asked} already exists."
+            raise Duplicate(text, noun=Peering.KIND, ident=own.uuid, reason="pair") from error
+        tx.add_journal_line(caller, peering, "peering.create", outcome="done")
+        wake_router(tx, own.uuid)
+        return peering
+
+
+def _peer(tx: Reader, own: Router, asked: str, account: str) -> Router | None:
+    """The router that a request names, if its project has it and the two can be linked."""
+    peer = tx.by_ec2(Router, [asked]).get(asked)
+    if peer is None or peer.gone is not None or peer.wanted.gone or peer.uuid == own.uuid:
+        return None
+    if _account(tx, peer.project) != account or not (own.cidrs[0] and peer.cidrs[0]):
+        return None
+    overlap = any(addresses.overlap(one, other) for one in own.cidrs for other in peer.cidrs)
+    return None if overlap else peer
+
+
+def _failed(caller: Caller, tx: Writer, own: Router, asked: str, account: str, tags: dict[str, str]) -> Peering:
+    wanted = Wanted(router=own.uuid, asked=asked, account=account, status="failed")
+    peering = tx.add(Peering(uuid=new_uuid(), project=own.project, tags=tags, wanted=wanted))
+    tx.add_journal_line(caller, peering, "peering.create", outcome="failed")
+    peering = tx.want_gone(peering)
+    tx.make_tombstone(peering)
+    return peering
+
+
+def accept(caller: Caller, core: Core, uuid: str) -> Peering:
+    """Link the two routers. Raises Forbidden for all but the peer's project, Conflict unless it is pending."""
+    with core.store.write() as tx:
+        peering = _pending(caller, tx, uuid, "accept")
+        claimed_links = tx.taken("peering-link")
+        link = next((number for number in range(1, LINKS_MOST) if str(number) not in claimed_links), 0)
+        if not link:
+            raise NoCapacity("Every link of this cloud is in use.", noun=Peering.KIND, reason="link")
+        for router in (peering.wanted.router, peering.wanted.peer):
+            tx.lock(tx.need(Router, router))
+        peering = tx.assign(peering, Assigned(link=link))
+        return _changed(caller, tx, peering, "accept", status="active")
+
+
+def reject(caller: Caller, core: Core, uuid: str) -> None:
+    """Refuse the link. Raises Forbidden for all but the peer's project, Conflict unless it is pending."""
+    with core.store.write() as tx:
+        peering = _pending(caller, tx, uuid, "reject")
+        tx.make_tombstone(_changed(caller, tx, peering, "reject", status="rejected", gone=True))
+
+
+def _pending(caller: Caller, tx: Reader, uuid: str, verb: str) -> Peering:
+    peering = find.living(caller, tx, Peering, uuid)
+    if caller.project != peering.wanted.peer_project and not caller.admin:
+        text = f"The project of the peer alone may {verb} {peering.label}."
+        raise Forbidden(text, noun=Peering.KIND, ident=uuid, reason="requester")
+    if peering.wanted.status != "pending":
+        text = f"The {peering.label} is {peering.wanted.status}, not pending."
+        raise Conflict(text, noun=Peering.KIND, ident=uuid, reason="status")
+    return peering
+
+
+def delete(caller: Caller, core: Core, uuid: str) -> None:
+    """End a link, or take a request back. Raises Conflict where the peer's project deletes what it can reject."""
+    with core.store.write() as tx:
+        peering = find.living(caller, tx, Peering, uuid)
+        if peering.wanted.status == "pending" and caller.project != peering.project and not caller.admin:
+            text = f"The {peering.label} is pending: reject it."
+            raise Conflict(text, noun=Peering.KIND, ident=uuid, reason="status")
+        tx.make_tombstone(_changed(caller, tx, peering, "delete", gone=True))
+
+
+def _changed(caller: Caller, tx: Writer, peering: Peering, verb: str, **changes: object) -> Peering:
+    """The peering as changed, in the journal; both routers are woken."""
+    peering = tx.want(peering, msgspec.structs.replace(peering.wanted, **changes))
+    tx.add_journal_line(caller, peering, f"peering.{verb}", outcome="done")
+    for router in (peering.wanted.router, peering.wanted.peer):
+        wake_router(tx, router)
+    return peering
+
+
+def withdraw(caller: Caller, tx: Writer, peerings: list[Peering]) -> None:
+    """End requests of which the peer goes."""
+    for peering in peerings:
+        tx.make_tombstone(_changed(caller, tx, peering, "delete", gone=True))
+
+
+def listing(caller: Caller, core: Core) -> list[PeeringView]:
+    """The peerings of the project's routers; of those that it asked for, the ones that ended within a day too."""
+    with core.store.read() as tx:
+        routers = [router.uuid for router in tx.list(Router, project=caller.project)]
+        own = tx.list(Peering, project=caller.project, dead=True)
+        others = tx.referring(Peering, routers)
+        peerings = {peering.uuid: peering for peering in (*own, *others) if find.visible(caller, peering)}
+        return [_view(tx, peering) for peering in peerings.values()]
+
+
+def _view(tx: Reader, peering: Peering) -> PeeringView:
+    return PeeringView(
+        peering=peering,
+        router=tx.get(Router, peering.wanted.router),
+        peer=tx.get(Router, peering.wanted.peer) if peering.wanted.peer else None,
+        account=_account(tx, peering.project),
+        peer_account=peering.wanted.account,
+    )
+
+
+def _account(tx: Reader, project: str) -> str:
+    owner = tx.get(Project, project)
+    return owner.wanted.account_id if owner is not None else ""
