@@ -66,8 +66,11 @@ def _peer(tx: Reader, own: Router, asked: str, account: str) -> Router | None:
         return None
     if _account(tx, peer.project) != account or not (own.cidrs[0] and peer.cidrs[0]):
         return None
-    overlap = any(addresses.overlap(one, other) for one in own.cidrs for other in peer.cidrs)
-    return None if overlap else peer
+    return None if _overlap(own, peer) else peer
+
+
+def _overlap(one: Router, other: Router) -> bool:
+    return any(addresses.overlap(cidr, another) for cidr in one.cidrs for another in other.cidrs)
 
 
 def _failed(caller: Caller, tx: Writer, own: Router, asked: str, account: str, tags: dict[str, str]) -> Peering:
@@ -87,8 +90,12 @@ def accept(caller: Caller, core: Core, uuid: str) -> Peering:
         link = next((number for number in range(1, LINKS_MOST) if str(number) not in claimed_links), 0)
         if not link:
             raise NoCapacity("Every link of this cloud is in use.", noun=Peering.KIND, reason="link")
-        for router in (peering.wanted.router, peering.wanted.peer):
-            tx.lock(tx.need(Router, router))
+        router, peer = tx.need(Router, peering.wanted.router), tx.need(Router, peering.wanted.peer)
+        if _overlap(router, peer):
+            text = f"Ranges of {router.label} and {peer.label} overlap by now."
+            raise Conflict(text, noun=Peering.KIND, ident=uuid, reason="status")
+        tx.lock(router)
+        tx.lock(peer)
         peering = tx.assign(peering, Assigned(link=link))
         return _changed(caller, tx, peering, "accept", status="active")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
+    from pileus.store.reader import Reader
 
 RANGES = 5
 """Ranges of a router."""
@@ -76,12 +77,23 @@ def add_range(caller: Caller, core: Core, uuid: str, cidr: str) -> Range:
         if any(addresses.overlap(cidr, other) for other in router.cidrs):
             text = f"The range {cidr} overlaps with a range of {router.label}."
             raise InvalidValue(text, noun=Router.KIND, ident=cidr, reason="overlap")
+        for peer in _peers(tx, router):
+            if any(addresses.overlap(cidr, other) for other in peer.cidrs):
+                text = f"The range {cidr} overlaps with a range of {peer.label}, its peer."
+                raise InvalidValue(text, noun=Router.KIND, ident=cidr, reason="overlap")
         if len(router.cidrs) >= RANGES:
             raise Conflict(f"A router has at most {RANGES} ranges.", noun=Router.KIND, ident=uuid, reason="ranges")
         added = Range(id=new_ec2("vpc-cidr-assoc"), cidr=cidr)
         router = tx.want(router, msgspec.structs.replace(router.wanted, ranges=(*router.wanted.ranges, added)))
         tx.add_journal_line(caller, router, "router.modify", outcome="done")
         return added
+
+
+def _peers(tx: Reader, router: Router) -> list[Router]:
+    """The routers that a router is linked with."""
+    links = [peering.wanted for peering in tx.referring(Peering, [router.uuid]) if peering.is_active]
+    ends = {uuid for wanted in links for uuid in (wanted.router, wanted.peer)} - {router.uuid}
+    return [*tx.many(Router, ends).values()]
 
 
 def remove_range(caller: Caller, core: Core, ident: str) -> tuple[Router, Range]:

@@ -171,6 +171,18 @@ def test_overlapping_ranges_and_unknown_vpcs_fail_alike(cloud: Cloud, account: A
     account.ec2.delete_vpc(VpcId=one)
 
 
+def test_ranges_that_come_later_do_not_overlap_either(account: Account) -> None:
+    ec2, one, other, late = account.ec2, *(new_vpc(account, number) for number in (1, 2, 3))
+    linked, pending = (asked(account, one, peer)["VpcPeeringConnectionId"] for peer in (other, late))
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=linked)
+    for vpc, cidr in ((one, "10.2.128.0/17"), (other, "10.1.0.0/20")):
+        with refused("InvalidVpc.Range"):
+            ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock=cidr)
+    ec2.associate_vpc_cidr_block(VpcId=one, CidrBlock="10.3.128.0/17")
+    with refused("InvalidStateTransition", match="overlap"):
+        ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=pending)
+
+
 def test_options_are_shown_and_not_to_be_had(account: Account) -> None:
     ident = asked(account, new_vpc(account, 1), new_vpc(account, 2))["VpcPeeringConnectionId"]
     ask = account.ec2.modify_vpc_peering_connection_options
