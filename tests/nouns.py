@@ -8,6 +8,7 @@ from typing import Final
 from pileus.model.caller import Caller
 from pileus.model.dhcpoptionset import Wanted as Options
 from pileus.model.placementgroup import Wanted as GroupWanted
+from pileus.model.project import Project
 from pileus.rules.core import Core
 from pileus.verbs import (
     dhcpoptionset,
@@ -18,8 +19,10 @@ from pileus.verbs import (
     natgateway,
     network,
     networkacl,
+    peering,
     placementgroup,
     prefixlist,
+    router,
     routetable,
     securitygroup,
 )
@@ -32,6 +35,14 @@ def make_natgateway(caller: Caller, core: Core) -> object:
     """Make a NAT gateway in the default subnet, with an address of its own."""
     subnet, address = network.subnets(caller, core)[0].subnet, floatingip.allocate(caller, core)
     return natgateway.create(caller, core, subnet.uuid, address.uuid)
+
+
+def make_peering(caller: Caller, core: Core) -> object:
+    """Ask for a link of the default router with a new one of the same project."""
+    with core.store.read() as tx:
+        account = tx.need(Project, caller.project).wanted.account_id
+    asked = router.create(caller, core, "10.250.0.0/16").ec2_id
+    return peering.create(caller, core, network.routers(caller, core)[0].uuid, asked, account)
 
 
 def _routetable(caller: Caller, core: Core, _: str, tags: Mapping[str, str]) -> object:

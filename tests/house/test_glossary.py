@@ -39,7 +39,16 @@ NUMBERED = (
 
 AMOUNTS = frozenset(
     {
-        *("bandwidth", "disk", "index", "launch_index", "launchtemplate_version", "memory", "metadata_hops", "min_disk"),
+        *(
+            "bandwidth",
+            "disk",
+            "index",
+            "launch_index",
+            "launchtemplate_version",
+            "memory",
+            "metadata_hops",
+            "min_disk",
+        ),
         *("min_memory", "mtu", "number", "port", "port_max", "port_min", "removals", "size", "vcpus", "virtual_size"),
     }
 )

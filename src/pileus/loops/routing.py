@@ -11,12 +11,10 @@ from pileus.model.natgateway import NatGateway
 from pileus.model.noun import only
 from pileus.model.peering import Peering
 from pileus.model.port import Port
-from pileus.model.spec import RouteSpec, RouteTableSpec, SourceSpec
-from pileus.rules.prefixlist import expanded_routes, lists_of
-from pileus.rules.routetable import LINK_LOCAL, subnets_of, table_of, tables_of, targets_of
 from pileus.model.spec import NetworkAclSpec, PeeringSpec, RouteSpec, RouteTableSpec, SourceSpec
 from pileus.rules.networkacl import acls_of, subnets_by_acl
-from pileus.rules.routetable import subnets_of, table_of, tables_of, targets_of
+from pileus.rules.prefixlist import expanded_routes, lists_of
+from pileus.rules.routetable import LINK_LOCAL, subnets_of, table_of, tables_of, targets_of
 
 if TYPE_CHECKING:
     from pileus.model.noun import Noun

@@ -21,14 +21,10 @@ T = TypeVar("T")
 
 
 def visible(caller: Caller, noun: Noun) -> bool:
-    """Whether the caller may know of it: what is its project's, public or shared with it; an admin everything."""
-    if caller.admin or noun.project in ("", caller.project):
+    """Whether the caller may know of it: its own, what it has a part in, public or shared; an admin everything."""
+    if caller.admin or noun.project in ("", caller.project) or caller.project in noun.parties():
         return True
     return getattr(noun.wanted, "public", False) or caller.account_id in getattr(noun.wanted, "accounts", ())
-    """Whether the caller may know of it: its own project's things, those it has a part in, public images."""
-    public = getattr(noun.wanted, "public", False)
-    own = noun.project in ("", caller.project) or caller.project in noun.parties()
-    return caller.admin or own or bool(public)
 
 
 def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead: bool = False) -> list[N]:

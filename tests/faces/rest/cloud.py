@@ -79,6 +79,7 @@ class Cloud:
         for make in nouns.MAKE.values():
             make(caller, self.core, name, {})
         nouns.make_natgateway(caller, self.core)
+        nouns.make_peering(caller, self.core)
 
     def image(self) -> str:
         """The name of a public image."""
