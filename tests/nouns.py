@@ -10,6 +10,7 @@ from pileus.model.dhcpoptionset import Wanted as Options
 from pileus.model.placementgroup import Wanted as GroupWanted
 from pileus.model.project import Project
 from pileus.rules.core import Core
+from pileus.rules.port import NewPort
 from pileus.verbs import (
     dhcpoptionset,
     floatingip,
@@ -23,6 +24,7 @@ from pileus.verbs import (
     placementgroup,
     prefixlist,
     router,
+    port,
     routetable,
     securitygroup,
 )
@@ -60,6 +62,9 @@ MAKE: Final[dict[str, Make]] = {
     "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),
     "launchtemplate": lambda caller, core, name, tags: launchtemplate.create(caller, core, f"of-{name}", {}, tags=tags),
     "networkacl": _networkacl,
+    "port": lambda caller, core, _, tags: port.create(
+        caller, core, NewPort(subnet=network.subnets(caller, core)[0].subnet.uuid), tags
+    ),
     "placementgroup": lambda caller, core, name, tags: placementgroup.create(caller, core, name, GroupWanted(), tags),
     "prefixlist": lambda caller, core, name, tags: prefixlist.create(caller, core, name, 5, tags=tags),
     "routetable": _routetable,

@@ -147,7 +147,7 @@ def _save(
     if not seen.present or seen.revision != row.revision:
         return core.store.now() + AGAIN
     tx.settle([line.id for line in lines if line.goal <= ordered_row.generation], "done")
-    return None
+    return KINDS[row.KIND].again(tx, row)
 
 
 def _finish_removal(tx: Writer, row: Noun) -> None:

@@ -37,6 +37,10 @@ class EngineKind(Generic[N]):
         """The observation of `row` to be kept, with a fault that the loop finds by itself."""
         return seen
 
+    def again(self, tx: Writer, row: N) -> float | None:
+        """When to look at `row` again though its order is carried out; None for when it is woken."""
+        return None
+
     def ended(self, tx: Writer, row: N) -> bool:
         """The engine holds nothing of `row` any more: whether the row may end now."""
         return True

@@ -10,14 +10,19 @@ from pileus.loops import router
 from pileus.loops.enginekind import EngineKind
 from pileus.model.flavor import Flavor
 from pileus.model.instance import Instance
+from pileus.model.noun import NEVER
 from pileus.model.port import Port
 from pileus.model.record import record
 from pileus.model.spec import PortSpec
 
 if TYPE_CHECKING:
-    from pileus.rules.core import Place
+    from pileus.rules.core import Core, Place
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
+
+
+_AGAIN = 0.5
+"""Seconds after which a port that a host has to confirm is looked at again."""
 
 
 class PortKind(EngineKind[Port]):
@@ -39,8 +44,19 @@ class PortKind(EngineKind[Port]):
             hostname=f"ip-{row.assigned.address.replace('.', '-')}",
             bandwidth=flavor.wanted.allowed.bandwidth if flavor is not None else 0,
             forwards=wanted.forwards,
+            secondaries=row.assigned.secondaries,
             record=record([_placed(row, instance)]),
         )
+
+    def prepare(self, core: Core, tx: Writer, row: Port) -> Port:
+        """The port, free of the instance that it came to or left once that instance's host has said so."""
+        if not row.assigned.unconfirmed or not _confirmed(tx, row):
+            return row
+        return tx.assign(row, msgspec.structs.replace(row.assigned, unconfirmed="", until=NEVER))
+
+    def again(self, tx: Writer, row: Port) -> float | None:
+        """Soon, while a host has not said yet that the port came to an instance or left it."""
+        return tx.now + _AGAIN if row.assigned.unconfirmed else None
 
     def changed(self, tx: Writer, row: Port) -> None:
         """Wake the router of its network if that has no address yet."""
@@ -57,6 +73,14 @@ class PortKind(EngineKind[Port]):
 
 
 ENGINE_KIND = PortKind(Port)
+
+
+def _confirmed(tx: Reader, row: Port) -> bool:
+    """Whether no host has the port otherwise than its row says; that of an instance that ends may until the end."""
+    instance = tx.get(Instance, row.assigned.unconfirmed)
+    if instance is None or instance.gone is not None:
+        return row.assigned.unconfirmed not in tx.unreadable
+    return not instance.wanted.gone and instance.seen.revision >= row.assigned.until
 
 
 def _instance(tx: Reader, row: Port) -> Instance | None:

@@ -167,12 +167,18 @@ def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
             vpc_cidr=router.wanted.cidr if router else "",
             mtu=network.wanted.mtu,
             index=port.wanted.index,
-            public=floating.get(port.uuid) or (row.assigned.loopback if port.wanted.map_public else ""),
+            public=floating.get(port.uuid) or _loopback(row, port),
             groups=tuple(group.uuid for group in port_groups),
             group_names=tuple(group.name for group in port_groups),
             group_ids=tuple(group.ec2_id for group in port_groups),
             ingress=tuple(dict.fromkeys(_ingress(port_groups, lists))),
+            secondaries=port.assigned.secondaries,
         )
+
+
+def _loopback(row: Instance, port: Port) -> str:
+    """The instance's loopback address where it is the port's public one, which only a first port's may be."""
+    return row.assigned.loopback if port.wanted.map_public and not port.wanted.index else ""
 
 
 def _ingress(groups: list[SecurityGroup], lists: Mapping[str, PrefixList]) -> Iterable[Ingress]:

@@ -61,6 +61,8 @@ ROUTES: Final = Bound(what="routes of a route table", per="noun", most=50, answe
 GROUPS: Final = Bound(
     "security groups of a port", "noun", 16, "QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)"
 )
+ADDRESSES: Final = Bound("private addresses of a port", "noun", 16, "QuotaExceeded (PrivateIpAddressLimitExceeded)")
+INTERFACES: Final = Bound("network interfaces of an instance", "instance", 4, "QuotaExceeded (AttachmentLimitExceeded)")
 
 DISK: Final = Bound("GiB of a disk", "noun", 65536, "InvalidValue")
 PUBLIC_KEY: Final = Bound("characters of a public key", "noun", 16384, "InvalidValue (InvalidKey.Format)")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
+import msgspec
+
 from pileus.model import bounds
 from pileus.model.errors import QuotaExceeded
 from pileus.model.network import Seen
-from pileus.model.noun import Claim, Keeper, Noun, Part, Ref
+from pileus.model.noun import NEVER, Claim, Keeper, Noun, Part, Ref, Revision
 
 
 class Wanted(Part, frozen=True, kw_only=True):
     """`groups` are uuids; a port is in its groups and in the drop group, nowhere else.
 
     `map_public`: without a floating address, its instance's loopback address is its public one. `forwards`: its guest
-    may send from, and be sent to, addresses that are not the port's.
+    may send from, and be sent to, addresses that are not the port's. It goes with its instance if it is to be deleted
+    on termination. `attachment` is Amazon's id for its being at the instance, and `attached` the time since it is; both
+    are empty for a port that was made with its instance.
     """
 
     network: Annotated[str, Ref("network", "uses")]
@@ -25,6 +29,9 @@ class Wanted(Part, frozen=True, kw_only=True):
     map_public: bool = True
     forwards: bool = False
     description: str = ""
+    delete_on_termination: bool = True
+    attachment: str = ""
+    attached: float = 0.0
     gone: bool = False
 
 
@@ -33,6 +40,8 @@ class Assigned(Part, frozen=True, kw_only=True):
 
     `host` and `loopback` are those of its instance, as the engine's record of the port says: they tell whose it is once
     the store was lost, until that host is heard. Empty where the instance has a row, and where they are not known.
+    `secondaries` are further addresses, each a claim as well. `unconfirmed` is the uuid of the instance that the port
+    came to or left, until its host has said so of the order with the revision `until`, or the instance is no more.
     """
 
     mac: str = ""
@@ -40,6 +49,14 @@ class Assigned(Part, frozen=True, kw_only=True):
     content: str = ""
     host: str = ""
     loopback: str = ""
+    secondaries: tuple[str, ...] = ()
+    unconfirmed: str = ""
+    until: Revision = NEVER
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All addresses, the primary one first."""
+        return (self.address, *self.secondaries)
 
 
 class Port(Noun, frozen=True, kw_only=True):
@@ -68,13 +85,22 @@ class Port(Noun, frozen=True, kw_only=True):
         return self.assigned.host
 
     def claims(self) -> tuple[Claim, ...]:
-        """Its address in its subnet, its MAC, and the loopback address of an instance that no row has."""
-        addresses = (f"subnet:{self.wanted.subnet}", self.assigned.address), ("mac", self.assigned.mac)
-        return (*addresses, ("loopback", self.assigned.loopback)) if self.assigned.loopback else addresses
+        """Its addresses in its subnet, its MAC, and the loopback address of an instance that no row has."""
+        pool = f"subnet:{self.wanted.subnet}"
+        claims = (*((pool, address) for address in self.assigned.addresses), ("mac", self.assigned.mac))
+        return (*claims, ("loopback", self.assigned.loopback)) if self.assigned.loopback else claims
+
+    def recorded(self) -> Noun:
+        """Without the fields that a host's answer changes: each change would be an order."""
+        assigned = msgspec.structs.replace(self.assigned, content="", unconfirmed="", until=NEVER)
+        return msgspec.structs.replace(self, assigned=assigned)
 
     def check(self, before: Noun | None = None) -> None:
-        """Of the number of its groups as well."""
+        """Of the number of its groups and addresses as well."""
         super().check(before)
+        if len(self.assigned.addresses) > bounds.ADDRESSES.most:
+            text = f"A port has at most {bounds.ADDRESSES.most} private addresses."
+            raise QuotaExceeded(text, noun=self.KIND, reason="addresses")
         changed = before is None or self.wanted.groups != before.wanted.groups
         if changed and len(self.wanted.groups) > bounds.GROUPS.most:
             text = f"A port is in at most {bounds.GROUPS.most} security groups."

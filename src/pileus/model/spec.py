@@ -68,7 +68,8 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One port as its host needs it. `address` with prefix length of `cidr`; `localport` is the metadata address.
 
     `network` is a uuid: the metadata service and the listeners live in that network's namespace on the host. `public`
-    is the address that EC2's API shows as the port's public one, empty for none.
+    is the address that EC2's API shows as the port's public one, empty for none. `secondaries` are further addresses of
+    the port, which its guest sets by itself.
     """
 
     uuid: str
@@ -90,6 +91,7 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group_names: tuple[str, ...] = ()
     group_ids: tuple[str, ...] = ()
     ingress: tuple[Ingress, ...] = ()
+    secondaries: tuple[str, ...] = ()
 
 
 class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="instance"):
@@ -267,6 +269,7 @@ class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
     hostname: str = ""
     bandwidth: int = 0
     forwards: bool = False
+    secondaries: tuple[str, ...] = ()
 
 
 class SecurityGroupSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="securitygroup"):

@@ -63,12 +63,15 @@ def default_subnet(caller: Caller, tx: Reader, zone: str = "") -> Subnet:
     raise NotFound("This project has no default subnet; name one.", noun="subnet", reason="default")
 
 
-def free_addresses(tx: Reader, subnet: Subnet, least: int, most: int, requested_address: str = "") -> list[str]:
+def free_addresses(
+    tx: Reader, subnet: Subnet, least: int, most: int, requested_address: str = "", reserved: Iterable[str] = ()
+) -> list[str]:
     """From `least` to `most` addresses of the subnet that nobody has: `requested_address` if given, or the lowest.
 
-    Raises NoCapacity when there are fewer, InvalidValue for an address that cannot be had.
+    The `reserved` ones are not free: somebody is about to have them. Raises NoCapacity when there are fewer,
+    InvalidValue for an address that cannot be had.
     """
-    claimed_addresses = tx.taken(f"subnet:{subnet.uuid}")
+    claimed_addresses = tx.taken(f"subnet:{subnet.uuid}") | set(reserved)
     if requested_address:
         return [_asked(subnet, claimed_addresses, requested_address)]
     free: list[str] = []

@@ -28,6 +28,7 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
 from pileus.model.volume import Volume
 from pileus.rules import adopt, comparison, contest, recount, securitygroup
+from pileus.rules import port as port_rules
 from pileus.rules.instance import number as number_rules
 from pileus.store.store import TOMBSTONE
 
@@ -187,8 +188,12 @@ class _Merge:
             if not tx.referrers(uuid):
                 self._drop(uuid)
         for port in tx.list(Port):
-            if self._orphan(port):
+            if not self._orphan(port):
+                continue
+            if port.wanted.delete_on_termination:
                 tx.want_gone(port)
+            else:
+                port_rules.detached(tx, port)
 
     def _port(self, noun: Port, entry: Recalled) -> None:
         """Make a port that the engine has, or bring one up to it whose instance's host knows less, or is silent."""

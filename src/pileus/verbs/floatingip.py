@@ -13,6 +13,7 @@ from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.rules import find
+from pileus.rules import port as port_rules
 from pileus.rules.floatingip import (
     POOL,
     AddressView,
@@ -77,7 +78,7 @@ def associate(
     private: str = "",
     reassociate: bool = True,
 ) -> FloatingIp:
-    """Give the address (by EC2 id or itself) to an instance's first port, or to the port with EC2 id `port`.
+    """Give the address (by EC2 id or itself) to an instance's only port, or to the port with EC2 id `port`.
 
     An address that another port has moves only with `reassociate`. Another address of that port becomes unused.
     """
@@ -110,8 +111,9 @@ def _target(caller: Caller, tx: Reader, instance: str, port: str) -> Port:
     elif instance:
         holder = find.by_ec2(caller, tx, Instance, [instance])[0]
         owner = holder.ec2_id
-        ports = [port for port in tx.referring(Port, [holder.uuid]) if port.wanted.instance == holder.uuid]
-        candidates = sorted(ports, key=lambda port: port.wanted.index)
+        candidates = port_rules.of_instance(tx, holder.uuid)
+        if len(candidates) > 1:
+            port_rules.only(tx, holder)
     else:
         raise InvalidValue("Either an instance or a network interface must be named.", reason="missing")
     if not candidates or candidates[0].wanted.gone:

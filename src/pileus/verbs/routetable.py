@@ -20,6 +20,7 @@ from pileus.model.router import Router
 from pileus.model.routetable import NetworkRoute, RouteTable, SubnetAssociation, Wanted
 from pileus.model.subnet import Subnet
 from pileus.rules import find
+from pileus.rules import port as port_rules
 from pileus.rules.routetable import (
     check_destination,
     gateway_of,
@@ -241,7 +242,7 @@ def _led(caller: Caller, tx: Reader, table: RouteTable, destination: str, target
         return _gateway_route(caller, tx, table, destination, ident)
     instance = ""
     if target == Instance.KIND:
-        instance, ident = ident, _only_port(caller, tx, ident)
+        instance, ident = ident, port_rules.only(tx, find.living(caller, tx, Instance, ident)).uuid
     if target == NatGateway.KIND:
         router_uuid = find.living(caller, tx, NatGateway, ident).wanted.router
         route = NetworkRoute(cidr=destination, target="natgateway", uuid=ident)
@@ -265,16 +266,6 @@ def _gateway_route(caller: Caller, tx: Reader, table: RouteTable, destination: s
     if attached is None or attached.uuid != gateway.uuid:
         raise _of_another(table, gateway.label)
     return NetworkRoute(cidr=destination, target="internetgateway", uuid=gateway.uuid)
-
-
-def _only_port(caller: Caller, tx: Reader, instance: str) -> str:
-    """The uuid of the only interface of an instance."""
-    row = find.living(caller, tx, Instance, instance)
-    ports = [port for port in tx.referring(Port, [row.uuid]) if not port.wanted.gone]
-    if len(ports) != 1:
-        text = f"The {row.label} has {len(ports)} interfaces: name one of them."
-        raise InvalidValue(text, noun=Instance.KIND, ident=instance, reason="interfaces")
-    return ports[0].uuid
 
 
 def listing(caller: Caller, core: Core) -> list[RouteTableView]:

@@ -72,6 +72,7 @@ NO_OPTIONS = "InvalidDhcpOptionID.NotFound"
 NO_PEERING = "InvalidVpcPeeringConnectionID.NotFound"
 NO_ACL, NO_OPTIONS = "InvalidNetworkAclID.NotFound", "InvalidDhcpOptionID.NotFound"
 NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
+NO_ATTACHMENT, AT_ONE = "InvalidAttachmentID.NotFound", {"DeviceIndex": "1"}
 DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
 
 Attempt = tuple[str, dict[str, str], str]
@@ -296,6 +297,27 @@ ATTEMPTS: list[Attempt] = [
         (f"{verb}VpcPeeringConnection{more}", {"VpcPeeringConnectionId": "{peering}"}, NO_PEERING)
         for verb, more in (("Accept", ""), ("Reject", ""), ("Delete", ""), ("Modify", "Options"))
     ),
+    ("CreateNetworkInterface", {"SubnetId": "{subnet}"}, NO_SUBNET),
+    ("CreateNetworkInterface", {"SubnetId": "{my_subnet}", "SecurityGroupId.1": "{group}"}, NO_GROUP),
+    ("DeleteNetworkInterface", {"NetworkInterfaceId": "{port}"}, NO_PORT),
+    ("AttachNetworkInterface", {**AT_ONE, "NetworkInterfaceId": "{port}", "InstanceId": "{my_instance}"}, NO_PORT),
+    ("AttachNetworkInterface", {**AT_ONE, "NetworkInterfaceId": "{my_eni}", "InstanceId": "{instance}"}, NO_INSTANCE),
+    ("DetachNetworkInterface", {"AttachmentId": "{attachment}"}, NO_ATTACHMENT),
+    ("DescribeNetworkInterfaceAttribute", {"NetworkInterfaceId": "{port}", "Attribute": "groupSet"}, NO_PORT),
+    ("ModifyNetworkInterfaceAttribute", {"NetworkInterfaceId": "{port}", "Description.Value": "x"}, NO_PORT),
+    ("ModifyNetworkInterfaceAttribute", {"NetworkInterfaceId": "{my_port}", "SecurityGroupId.1": "{group}"}, NO_GROUP),
+    (
+        "ModifyNetworkInterfaceAttribute",
+        {
+            "NetworkInterfaceId": "{my_port}",
+            "Attachment.AttachmentId": "{attachment}",
+            "Attachment.DeleteOnTermination": "false",
+        },
+        NO_ATTACHMENT,
+    ),
+    ("ResetNetworkInterfaceAttribute", {"NetworkInterfaceId": "{port}", "SourceDestCheck": "true"}, NO_PORT),
+    ("AssignPrivateIpAddresses", {"NetworkInterfaceId": "{port}", "SecondaryPrivateIpAddressCount": "1"}, NO_PORT),
+    ("UnassignPrivateIpAddresses", {"NetworkInterfaceId": "{port}", "PrivateIpAddress.1": "172.31.9.9"}, NO_PORT),
     ("DescribeVpcAttribute", {"VpcId": "{vpc}", "Attribute": "enableDnsSupport"}, NO_VPC),
     ("DescribeStaleSecurityGroups", {"VpcId": "{vpc}"}, NO_VPC),
     ("AssociateAddress", {"AllocationId": "{allocation}", "InstanceId": "{my_instance}"}, NO_ALLOCATION),
@@ -331,6 +353,8 @@ _OF_ONE = {
     "DescribeInstanceAttribute",
     "DescribeLaunchTemplateVersions",
     "DescribeSecurityGroupReferences",
+    "DescribeInstanceAttribute",
+    "DescribeNetworkInterfaceAttribute",
     "DescribeStaleSecurityGroups",
     "DescribeVpcAttribute",
 }
@@ -367,6 +391,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
     listed = ec2.describe_network_acls()["NetworkAcls"][0]["Associations"][0]
     peer_vpc = ec2.create_vpc(CidrBlock="10.6.0.0/16")["Vpc"]["VpcId"]
     peering = ec2.create_vpc_peering_connection(VpcId=shown["VpcId"], PeerVpcId=peer_vpc)
+    eni = ec2.create_network_interface(SubnetId=shown["SubnetId"])["NetworkInterface"]
     return {
         "image": image.ec2_id,
         "key": f"key-{name}",
@@ -393,6 +418,8 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "listed": listed["NetworkAclAssociationId"],
         "volume": shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
         "port": shown["NetworkInterfaces"][0]["NetworkInterfaceId"],
+        "eni": eni["NetworkInterfaceId"],
+        "attachment": shown["NetworkInterfaces"][0]["Attachment"]["AttachmentId"],
         "allocation": allocation["AllocationId"],
         "address": allocation["PublicIp"],
         "association": linked["AssociationId"],

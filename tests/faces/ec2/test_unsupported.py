@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pileus.faces.ec2 import permission, tag, unsupported
+from pileus.faces.ec2 import permission, privateaddress, tag, unsupported
 from pileus.faces.ec2.call import ACTIONS
 from pileus.faces.ec2.listed import EMPTY
 from pileus.faces.wire.model import ServiceModel
@@ -40,7 +40,7 @@ MEANINGLESS = {
 def text_of(name: str) -> str:
     """The source of an action's module, and of those that read members for several."""
     own = Path(inspect.getfile(inspect.unwrap(ACTIONS["ec2", name].run))).read_text()
-    return own + "".join(Path(inspect.getfile(module)).read_text() for module in (permission, tag))
+    return own + "".join(Path(inspect.getfile(module)).read_text() for module in (permission, privateaddress, tag))
 
 
 @pytest.mark.parametrize("name", NAMES)

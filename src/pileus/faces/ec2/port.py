@@ -1,4 +1,4 @@
-"""Network interfaces (the core's ports): so far those of instances, and listed only."""
+"""Network interfaces: the core's ports."""
 
 from __future__ import annotations
 
@@ -6,44 +6,197 @@ import functools
 from typing import Any
 
 from pileus.faces.ec2 import filters, paging
-from pileus.faces.ec2.call import Call, action
-from pileus.faces.ec2.instance.part import InstanceParts, chosen
-from pileus.faces.ec2.tag import shown
+from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.ids import uuid_of, uuids_of
+from pileus.faces.ec2.instance.part import InstanceParts, attachment_id, chosen
+from pileus.faces.ec2.privateaddress import addresses_of
+from pileus.faces.ec2.tag import shown, specified
+from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.instance import Instance
 from pileus.model.port import Port
-from pileus.rules.instance.view import InstanceView, NicView
-from pileus.verbs.instance import view as instances
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.subnet import Subnet
+from pileus.rules.port import NewPort
+from pileus.verbs import port as verbs
+from pileus.verbs.port import PortChange, PortView
+
+
+@action("CreateNetworkInterface")
+def create(call: Call) -> dict[str, Any]:
+    """Make a network interface that no instance has, with one private address or several."""
+    args, token = call.args, call.args.get("ClientToken", "")
+    request = NewPort(
+        subnet=uuid_of(call, Subnet, args["SubnetId"]),
+        groups=tuple(uuids_of(call, SecurityGroup, args.get("Groups", ()))),
+        description=args.get("Description", ""),
+        **addresses_of(args),
+    )
+    tags = specified(args, "network-interface")["network-interface"]
+    port = verbs.create(call.caller, call.core, request, tags, token)
+    return {"NetworkInterface": _interface(call, _view(call, port.ec2_id)), "ClientToken": token}
+
+
+@action("DeleteNetworkInterface")
+def delete(call: Call) -> dict[str, Any]:
+    """Delete a network interface that no instance has."""
+    verbs.delete(call.caller, call.core, _uuid(call))
+    return {}
+
+
+@action("AttachNetworkInterface")
+def attach(call: Call) -> dict[str, Any]:
+    """Give a network interface to an instance, which may run; it stays when the instance is terminated."""
+    args = call.args
+    port = verbs.attach(
+        call.caller, call.core, _uuid(call), uuid_of(call, Instance, args["InstanceId"]), args["DeviceIndex"]
+    )
+    return {"AttachmentId": attachment_id(port), "NetworkCardIndex": 0}
+
+
+@action("DetachNetworkInterface")
+def detach(call: Call) -> dict[str, Any]:
+    """Take a network interface, but not the one at device index 0, from its instance, which may run."""
+    verbs.detach(call.caller, call.core, _attached(call, call.args["AttachmentId"]))
+    return {}
 
 
 @action("DescribeNetworkInterfaces")
 def describe(call: Call) -> dict[str, Any]:
     """List network interfaces, by id or all."""
-    args = call.args
-    views, _ = instances.listing(call.caller, call.core)
-    nics = {nic.port.ec2_id: (view, nic) for view in views for nic in view.nics}
-    parts = InstanceParts(call.core.place)
-    shown_nics = chosen(Port, nics, args.get("NetworkInterfaceIds", ()))
-    interface_items = [_interface(parts, view, nic) for view, nic in shown_nics]
+    views = {view.nic.port.ec2_id: view for view in verbs.listing(call.caller, call.core)}
+    items = [_interface(call, view) for view in chosen(Port, views, call.args.get("NetworkInterfaceIds", ()))]
     tags = functools.partial(filters.tags_of, member="TagSet")
-    return paging.listed(args, "NetworkInterfaces", interface_items, _FILTERS, tags)
+    return paging.listed(call.args, "NetworkInterfaces", items, _FILTERS, tags)
 
 
-def _interface(parts: InstanceParts, view: InstanceView, nic: NicView) -> dict[str, Any]:
-    shown_in_instance = parts.interface(view, nic)
+@action("DescribeNetworkInterfaceAttribute")
+def describe_attribute(call: Call) -> dict[str, Any]:
+    """One attribute of one network interface."""
+    if "Attribute" not in call.args:
+        raise missing("attribute")
+    view = _view(call, call.args["NetworkInterfaceId"])
+    item, wanted = _interface(call, view), view.nic.port.wanted
+    attribute: dict[str, dict[str, Any]] = {
+        "attachment": {"Attachment": item["Attachment"]} if "Attachment" in item else {},
+        "associatePublicIpAddress": {"AssociatePublicIpAddress": wanted.map_public},
+        "description": {"Description": {"Value": wanted.description}},
+        "groupSet": {"Groups": item["Groups"]},
+        "sourceDestCheck": {"SourceDestCheck": {"Value": not wanted.forwards}},
+    }
+    return {"NetworkInterfaceId": view.nic.port.ec2_id, **attribute[call.args["Attribute"]]}
+
+
+@action("ModifyNetworkInterfaceAttribute")
+def modify_attribute(call: Call) -> dict[str, Any]:
+    """Change one attribute: description, groups, source/dest check, public address, or deletion on termination."""
+    args = call.args
+    changes: dict[str, Any] = {}
+    if "AssociatePublicIpAddress" in args:
+        changes["map_public"] = args["AssociatePublicIpAddress"]
+    if "Attachment" in args:
+        changes["delete_on_termination"] = _on_termination(call, args["Attachment"])
+    if "Description" in args:
+        changes["description"] = args["Description"].get("Value", "")
+    if "Groups" in args:
+        changes["groups"] = tuple(uuids_of(call, SecurityGroup, args["Groups"]))
+    if "SourceDestCheck" in args:
+        changes["forwards"] = not args["SourceDestCheck"].get("Value", True)
+    if len(changes) != 1:
+        text = "Multiple attributes specified." if changes else "No attributes specified."
+        raise InvalidValue(text, noun=Port.KIND, reason="combination")
+    verbs.modify(call.caller, call.core, _uuid(call), PortChange(**changes))
+    return {}
+
+
+def _on_termination(call: Call, attachment: dict[str, Any]) -> bool:
+    """Whether the interface is to be deleted with its instance; NotFound unless that is how it is attached."""
+    for name in ("AttachmentId", "DeleteOnTermination"):
+        if name not in attachment:
+            raise missing(f"Attachment.{name}")
+    if _attached(call, attachment["AttachmentId"]) != _uuid(call):
+        raise _no_attachment(attachment["AttachmentId"])
+    return bool(attachment["DeleteOnTermination"])
+
+
+@action("ResetNetworkInterfaceAttribute")
+def reset_attribute(call: Call) -> dict[str, Any]:
+    """Have the addresses of a network interface's packets checked again."""
+    if "SourceDestCheck" not in call.args:
+        raise missing("sourceDestCheck")
+    verbs.modify(call.caller, call.core, _uuid(call), PortChange(forwards=False))
+    return {}
+
+
+@action("AssignPrivateIpAddresses")
+def assign(call: Call) -> dict[str, Any]:
+    """Give a network interface further private addresses: those named, or as many free ones as asked."""
+    args = call.args
+    addresses = verbs.assign(
+        call.caller,
+        call.core,
+        _uuid(call),
+        args.get("PrivateIpAddresses", ()),
+        args.get("SecondaryPrivateIpAddressCount", 0),
+        move=args.get("AllowReassignment", False),
+    )
     return {
-        **shown_in_instance,
-        "Attachment": {
-            **shown_in_instance["Attachment"],
-            "InstanceId": view.instance.ec2_id,
-            "InstanceOwnerId": shown_in_instance["OwnerId"],
-        },
-        "AvailabilityZone": parts.zone(view),
+        "NetworkInterfaceId": args["NetworkInterfaceId"],
+        "AssignedPrivateIpAddresses": [{"PrivateIpAddress": address} for address in addresses],
+    }
+
+
+@action("UnassignPrivateIpAddresses")
+def unassign(call: Call) -> dict[str, Any]:
+    """Take secondary private addresses from a network interface."""
+    if "PrivateIpAddresses" not in call.args:
+        raise missing("privateIpAddress")
+    verbs.unassign(call.caller, call.core, _uuid(call), call.args["PrivateIpAddresses"])
+    return {}
+
+
+def _uuid(call: Call) -> str:
+    return uuid_of(call, Port, call.args["NetworkInterfaceId"])
+
+
+def _view(call: Call, ident: str) -> PortView:
+    views = {view.nic.port.ec2_id: view for view in verbs.listing(call.caller, call.core)}
+    return chosen(Port, views, [ident])[0]
+
+
+def _attached(call: Call, ident: str) -> str:
+    """The uuid of the port that is attached so. Raises NotFound."""
+    for view in verbs.listing(call.caller, call.core):
+        if view.instance is not None and attachment_id(view.nic.port) == ident:
+            return view.nic.port.uuid
+    raise _no_attachment(ident)
+
+
+def _no_attachment(ident: str) -> NotFound:
+    text = f"The attachment '{ident[:40]}' does not exist."
+    return NotFound(text, noun=Port.KIND, ident=ident[:40], reason="attachment")
+
+
+def _interface(call: Call, view: PortView) -> dict[str, Any]:
+    nic, instance, account = view.nic, view.instance, call.caller.account_id
+    item = InstanceParts(call.core.place).interface(instance, nic, account)
+    if instance is not None:
+        of_instance = {"InstanceId": instance.instance.ec2_id, "InstanceOwnerId": item["OwnerId"]}
+        item["Attachment"] = {**item["Attachment"], **of_instance}
+    if nic.floating is not None:
+        ids = {"AllocationId": nic.floating.ec2_id, "AssociationId": nic.floating.wanted.association}
+        item["Association"] = {**item["Association"], **ids}
+        item["PrivateIpAddresses"][0]["Association"] = item["Association"]
+    return {
+        **item,
+        "AvailabilityZone": nic.subnet.wanted.zone or call.core.place.zone,
         "RequesterManaged": False,
         "TagSet": shown(nic.port.tags),
     }
 
 
 _FILTERS = filters.of_members(
-    *("Association.IpOwnerId", "Association.PublicDnsName", "Association.PublicIp", "Attachment.AttachmentId"),
+    *("Association.AllocationId", "Association.AssociationId", "Association.IpOwnerId", "Association.PublicDnsName"),
+    *("Association.PublicIp", "Attachment.AttachTime", "Attachment.AttachmentId"),
     *("Attachment.DeleteOnTermination", "Attachment.DeviceIndex", "Attachment.InstanceId"),
     *("Attachment.InstanceOwnerId", "Attachment.Status", "AvailabilityZone", "Description", "InterfaceType"),
     *("MacAddress", "NetworkInterfaceId", "OwnerId", "PrivateDnsName", "PrivateIpAddress", "RequesterManaged"),
@@ -55,8 +208,5 @@ _FILTERS = filters.of_members(
         "group-id": "Groups.GroupId",
         "group-name": "Groups.GroupName",
     },
-    absent=(
-        *("association.allocation-id", "association.association-id", "attachment.attach-time"),
-        *("ipv6-addresses.ipv6-address", "requester-id"),
-    ),
+    absent=("ipv6-addresses.ipv6-address", "requester-id"),
 )

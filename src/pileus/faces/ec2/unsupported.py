@@ -48,8 +48,7 @@ _OF_A_DISK = (
 _OF_AN_INTERFACE = (
     *("AssociateCarrierIpAddress", "ConnectionTrackingSpecification", "EnaQueueCount"),
     *("EnaSrdSpecification.EnaSrdEnabled", "Ipv4PrefixCount", "Ipv4Prefixes", "Ipv6AddressCount", "Ipv6Addresses"),
-    *("Ipv6PrefixCount", "Ipv6Prefixes", "NetworkCardIndex", "NetworkInterfaceId", "PrimaryIpv6"),
-    *("SecondaryPrivateIpAddressCount",),
+    *("Ipv6PrefixCount", "Ipv6Prefixes", "NetworkCardIndex", "PrimaryIpv6"),
 )
 
 _OF_A_RANGE = ("Ipv4IpamPoolId", "Ipv4NetmaskLength", "Ipv6CidrBlock", "Ipv6IpamPoolId", "Ipv6NetmaskLength")
@@ -70,9 +69,13 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         "IpamPoolId": NONE,
         "PublicIpv4Pool": ("amazon",),
     },
+    "AssignPrivateIpAddresses": dict.fromkeys(("Ipv4PrefixCount", "Ipv4Prefixes"), NONE),
     "AssociateRouteTable": {"GatewayId": NONE, "PublicIpv4Pool": NONE},
     "AssociateVpcCidrBlock": dict.fromkeys(_OF_A_VPC_RANGE, NONE),
     "CreateLaunchTemplate": {"Operator": NONE},
+    "AttachNetworkInterface": dict.fromkeys(
+        ("EnaQueueCount", "EnaSrdSpecification.EnaSrdEnabled", "NetworkCardIndex"), NONE
+    ),
     "CreateNatGateway": {
         "AvailabilityMode": ("zonal",),
         **dict.fromkeys(
@@ -84,6 +87,13 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         ),
     },
     "CreateNetworkAclEntry": {"Ipv6CidrBlock": NONE},
+    "CreateNetworkInterface": dict.fromkeys(
+        (
+            *("ConnectionTrackingSpecification", "EnablePrimaryIpv6", "InterfaceType", "Ipv4PrefixCount"),
+            *("Ipv4Prefixes", "Ipv6AddressCount", "Ipv6Addresses", "Ipv6PrefixCount", "Ipv6Prefixes", "Operator"),
+        ),
+        NONE,
+    ),
     "CreateRoute": _OF_A_ROUTE,
     "CreateSubnet": dict.fromkeys((*_OF_A_RANGE, "Ipv6Native", "OutpostArn"), NONE),
     "CreateVpc": {
@@ -126,6 +136,14 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         "Tenancy": ("default",),
     },
     "ModifyManagedPrefixList": {"IpamPrefixListResolverSyncEnabled": NONE},
+    "DeleteRoute": dict.fromkeys(("DestinationIpv6CidrBlock", "DestinationPrefixListId"), NONE),
+    "ModifyNetworkInterfaceAttribute": dict.fromkeys(
+        (
+            *("AssociatedSubnetIds", "Attachment.DefaultEnaQueueCount", "Attachment.EnaQueueCount"),
+            *("ConnectionTrackingSpecification", "EnablePrimaryIpv6", "EnaSrdSpecification.EnaSrdEnabled"),
+        ),
+        NONE,
+    ),
     "ModifySubnetAttribute": {
         "PrivateDnsHostnameTypeOnLaunch": ("ip-name",),
         **dict.fromkeys(
@@ -167,6 +185,7 @@ REFUSED: dict[str, dict[str, Accepted]] = {
     "StopInstances": {"SkipOsShutdown": NONE},
     "TerminateInstances": {"SkipOsShutdown": NONE},
     "UnmonitorInstances": {"MetricCategoryIds": NONE},
+    "UnassignPrivateIpAddresses": {"Ipv4Prefixes": NONE},
 }
 """The parameters, with dots for members, and the values of each that are accepted."""
 

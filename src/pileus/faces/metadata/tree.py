@@ -150,7 +150,7 @@ def _interface(spec: InstanceSpec, nic: NicSpec) -> Directory:
             "device-number": str(nic.index),
             "interface-id": nic.ec2_id,
             "local-hostname": _hostname(spec, nic),
-            "local-ipv4s": nic.address,
+            "local-ipv4s": "\n".join((nic.address, *nic.secondaries)),
             "mac": nic.mac,
             "owner-id": spec.account_id,
             "public-hostname": addresses.public_name(nic.public, spec.domain),

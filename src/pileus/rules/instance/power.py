@@ -10,6 +10,7 @@ from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.model.volume import Volume
 from pileus.rules import floatingip
+from pileus.rules import port as port_rules
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -40,8 +41,13 @@ def terminated(caller: Caller, tx: Writer, instance: Instance, reason: str, mess
 def release(caller: Caller, tx: Writer, instance: Instance) -> None:
     """Want the ports and volumes of a terminated instance gone, and its floating addresses nobody's. Safe to repeat.
 
+    A port that is to outlive it is the instance's no more, and keeps its floating address.
+
     It is repeated until the instance is a tombstone: a row that could not be read at its termination was left out then.
     """
+    for port in tx.referring(Port, [instance.uuid]):
+        if port.wanted.instance == instance.uuid and not port.wanted.gone and not port.wanted.delete_on_termination:
+            port_rules.detached(tx, port)
     for cls in (Port, Volume):
         for noun in tx.referring(cls, [instance.uuid]):
             if noun.wanted.instance == instance.uuid:

@@ -102,7 +102,7 @@ def joined(
     grouped = {instance.wanted.placementgroup for instance in instances} - {None}
     together = tx.many(PlacementGroup, [uuid for uuid in grouped if uuid]) if grouped else {}
     nics: dict[str, list[NicView]] = {}
-    for nic in _nics(tx, ports, floating):
+    for nic in nics_of(tx, ports, floating):
         nics.setdefault(nic.port.wanted.instance or "", []).append(nic)
     disks: dict[str, list[Volume]] = {}
     for volume in volumes:
@@ -123,7 +123,8 @@ def joined(
     ]
 
 
-def _nics(tx: Reader, ports: Sequence[Port], floating: Sequence[FloatingIp]) -> list[NicView]:
+def nics_of(tx: Reader, ports: Sequence[Port], floating: Sequence[FloatingIp]) -> list[NicView]:
+    """Ports with what they are on and in, by device index; one is left out where its network cannot be read."""
     floating_by_port = {address.wanted.port: address for address in floating}
     subnets = tx.many(Subnet, {port.wanted.subnet for port in ports})
     networks = tx.many(Network, {port.wanted.network for port in ports})

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from pileus.model import addresses, bounds, quota, sizes, tag
+from pileus.model import bounds, quota, sizes, tag
 from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused
+from pileus.model.floatingip import FloatingIp
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.image import Image, content, kind_of
 from pileus.model.instance import LAUNCH, Assigned, Instance, Size, State, Wanted
 from pileus.model.launchtemplate import LaunchTemplate
 from pileus.model.network import Network
 from pileus.model.placement import Decision, Need, explanation, host_vcpus
-from pileus.model.port import Assigned as PortAssigned
-from pileus.model.port import Port
-from pileus.model.port import Wanted as PortWanted
 from pileus.model.project import Project
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.sizes import Base64, Description, Hops, Ident, Idents, PublicKeys, Tags, Token
@@ -29,12 +27,16 @@ from pileus.rules import flavor as flavor_rules
 from pileus.rules import image as image_rules
 from pileus.rules import network as network_rules
 from pileus.rules import placementgroup as placementgroup_rules
+from pileus.rules import port as port_rules
 from pileus.rules.instance import number as number_rules
 from pileus.rules.instance import place
 from pileus.rules.instance import view as view_rules
 from pileus.rules.launchtemplate import version_of
+from pileus.rules.port import NewPort
 from pileus.store.writer import digest
+from pileus.verbs.instance import interface as interface_plan
 from pileus.verbs.instance import view
+from pileus.verbs.instance.interface import LaunchInterface, PlannedInterface
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -55,6 +57,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     called by them in their network. `map_public`: the port's public address is the loopback one; None: as its subnet
     says. `launchtemplate` is the uuid of the launch template that the parameters came from, if any: a face merges them,
     and the verb notes the template and its version.
+    says. `interfaces` are all of an instance's, by uuids, in place of subnet, address, groups, `map_public` and
+    `port_description`, which are of the only one.
 
     As many as possible from `least` to `most` are launched, or none. Defaults are left out of the form that a client
     token remembers: a later version may add fields.
@@ -73,6 +77,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: Ident = ""
     map_public: bool | None = None
     port_description: Description = ""
+    interfaces: tuple[LaunchInterface, ...] = ()
     zone: Ident = ""
     placementgroup: Ident = ""
     user_data: Base64 = ""
@@ -102,13 +107,10 @@ class _Plan(msgspec.Struct):
     image: Image
     disk: int
     public_keys: tuple[str, ...]
-    subnet: Subnet
-    network: Network
-    groups: tuple[SecurityGroup, ...]
+    interfaces: list[PlannedInterface]
     together: PlacementGroup | None
     need: Need
     placed: Decision
-    addresses: list[str]
 
 
 def launch(caller: Caller, core: Core, request: Launch) -> list[str]:
@@ -172,9 +174,8 @@ def _check(request: Launch) -> None:
         text = f"ClientToken exceeds the maximum length of {bounds.TOKEN.most} characters."
         raise InvalidValue(text, reason="token")
     sizes.check_user_data(request.user_data)
-    if len(request.port_description) > bounds.DESCRIPTION.most:
-        text = f"The description of a network interface has at most {bounds.DESCRIPTION.most} characters."
-        raise InvalidValue(text, noun="port", reason="description")
+    interface_plan.check(request.interfaces, request.most)
+    port_rules.check(NewPort(description=request.port_description))
     if request.login_user:
         image_rules.check_login(request.login_user)
     for tags in (request.tags, request.volume_tags, request.port_tags, {"Name": request.name}):
@@ -208,16 +209,29 @@ def _resolve(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Plan:
     if request.launchtemplate:
         template = find.living(caller, tx, LaunchTemplate, request.launchtemplate)
         version_of(template, str(request.launchtemplate_version))
+    interfaces = [interface_plan.planned(caller, tx, each, request.zone) for each in request.interfaces]
     together = placementgroup_rules.named(caller, tx, request.placementgroup) if request.placementgroup else None
     need = _need(request, size, wanted_image, disk, together)
-    plan = _Plan(size, wanted_image, disk, keys, subnet, on, (), together, need, Decision(), [])
-    plan.groups = _groups(caller, tx, request, on)
+    plan = _Plan(size, wanted_image, disk, keys, interfaces or [_only(caller, tx, request)], together, need, Decision())
     most = _within_quota(caller, tx, request, size, need)
     member_counts = placementgroup_rules.members(tx, together) if together else {}
     plan.placed = place.choose(tx, core, need, request.least, most, size.name, member_counts)
-    plan.addresses = network_rules.free_addresses(tx, subnet, request.least, len(plan.placed.hosts), request.address)
-    plan.placed.hosts = plan.placed.hosts[: len(plan.addresses)]
+    count = interface_plan.addressed(tx, plan.interfaces, request.least, len(plan.placed.hosts))
+    plan.placed.hosts = plan.placed.hosts[:count]
     return plan
+
+
+def _only(caller: Caller, tx: Writer, request: Launch) -> PlannedInterface:
+    """The interface of a launch that describes one, or none."""
+    if request.subnet:
+        subnet = find.by_ec2(caller, tx, Subnet, [request.subnet])[0]
+    else:
+        subnet = network_rules.default_subnet(caller, tx, request.zone)
+    network = tx.need(Network, subnet.wanted.network)
+    interface = LaunchInterface(
+        address=request.address, map_public=request.map_public, description=request.port_description
+    )
+    return PlannedInterface(interface, subnet, network, _groups(caller, tx, request, network))
 
 
 def _disk(request: Launch, wanted: Image, size: Flavor) -> int:
@@ -267,13 +281,17 @@ def _within_quota(caller: Caller, tx: Writer, request: Launch, size: Flavor, nee
     count = request.most
     each = {
         "instances": 1,
-        "ports": 1,
+        "ports": sum(not interface.port for interface in request.interfaces) if request.interfaces else 1,
         "volumes": 1,
         "vcpus": size.wanted.vcpus,
         "memory": need.memory,
         "disk": need.disk,
     }
-    limits = {resource: limit for resource in each if (limit := quota.limit(project, resource)) is not None}
+    limits = {
+        resource: limit
+        for resource, amount in each.items()
+        if amount and (limit := quota.limit(project, resource)) is not None
+    }
     used = tx.usage(f"project:{caller.project}") if limits else {}
     for resource, limit in limits.items():
         amount = each[resource]
@@ -290,7 +308,9 @@ def _within_quota(caller: Caller, tx: Writer, request: Launch, size: Flavor, nee
 
 
 def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan) -> list[InstanceView]:
-    port_addresses = plan.addresses
+    # A port that is given has its address already.
+    primary = min(plan.interfaces, key=lambda each: each.interface.index)
+    port_addresses = [own[0] for own in primary.addresses[: len(plan.placed.hosts)]]
     reservation = new_ec2("r")
     loopbacks = network_rules.free_loopbacks(tx, core.place.loopback_prefix, len(port_addresses))
     numbers = number_rules.free(tx, len(port_addresses)) if request.numbered else [0] * len(port_addresses)
@@ -311,14 +331,26 @@ def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan)
         )
         for index, host in enumerate(plan.placed.hosts)
     ]
-    ports = [_port(request, plan, i, a) for i, a in zip(instances, port_addresses, strict=True)]
+    alone = len(plan.interfaces) == 1
+    ports = [
+        interface_plan.new_port(each, number, instance, request.port_tags, alone=alone)
+        for number, instance in enumerate(instances)
+        for each in plan.interfaces
+        if each.port is None
+    ]
     volumes = [_volume(request, plan, instance) for instance in instances]
     tx.insert(instances, ports, volumes, unclaimed=True)
+    given = [
+        port_rules.attached(tx, each.port, instances[0], each.interface.index) for each in plan.interfaces if each.port
+    ]
     for host in dict.fromkeys(plan.placed.hosts):
         here = [instance for instance in instances if instance.assigned.host == host]
         tx.add_journal_lines(caller, here, LAUNCH, goal=1, detail=explanation(plan.placed, host))
     tx.wake_new([*instances, *ports])
-    return view_rules.joined(tx, instances, ports, volumes)
+    for port in given:
+        tx.wake(port)
+    floating = tx.referring(FloatingIp, [port.uuid for port in given]) if given else ()
+    return view_rules.joined(tx, instances, [*ports, *given], volumes, floating)
 
 
 def _hostname(address: str, number: int) -> str:
@@ -348,25 +380,6 @@ def _wanted(request: Launch, plan: _Plan, reservation: str, index: int, hostname
         login_user=request.login_user or plan.image.wanted.login_user,
         launchtemplate=request.launchtemplate,
         launchtemplate_version=request.launchtemplate_version,
-    )
-
-
-def _port(request: Launch, plan: _Plan, instance: Instance, address: str) -> Port:
-    wanted = PortWanted(
-        network=plan.network.uuid,
-        subnet=plan.subnet.uuid,
-        instance=instance.uuid,
-        groups=tuple(group.uuid for group in plan.groups),
-        map_public=plan.subnet.wanted.map_public if request.map_public is None else request.map_public,
-        description=request.port_description,
-    )
-    return Port(
-        uuid=new_uuid(),
-        created=instance.created,
-        project=instance.project,
-        tags=request.port_tags,
-        wanted=wanted,
-        assigned=PortAssigned(mac=addresses.new_mac(), address=address),
     )
 
 

@@ -9,10 +9,10 @@ import msgspec
 from pileus.model import sizes
 from pileus.model.errors import Conflict, InvalidValue
 from pileus.model.instance import Instance, State, state
-from pileus.model.network import Network
 from pileus.model.port import Port
 from pileus.model.sizes import Base64, Hops, Ident, Idents
 from pileus.rules import find, securitygroup
+from pileus.rules import port as port_rules
 from pileus.rules.instance.resize import resized
 
 if TYPE_CHECKING:
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """The changes to an instance; None leaves a part as it is. `groups` are EC2 ids, which replace the first port's.
+    """The changes to an instance; None leaves a part as it is. `flavor` is a name.
 
-    `flavor` is a name.
+    `groups` are EC2 ids, which replace the only port's; `forwards` is that port's.
     """
 
     groups: Idents | None = None
+    forwards: bool | None = None
     protected: bool | None = None
     on_shutdown: Literal["stop", "terminate"] | None = None
     user_data: Base64 | None = None
@@ -60,8 +61,8 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
             raise _wrong_state(row, now)
         if change.user_data is not None and now is not State.STOPPED:
             raise _wrong_state(row, now)
-        if change.groups is not None:
-            _regroup(caller, tx, row, change.groups)
+        if change.groups is not None or change.forwards is not None:
+            _change_port(caller, tx, row, change)
         flavor = row.wanted.flavor
         if change.flavor is not None:
             row = resized(core, tx, row, change.flavor)
@@ -82,14 +83,18 @@ def _wrong_state(row: Instance, now: State) -> Conflict:
     return Conflict(text, noun="instance", ident=row.ec2_id, reason="state")
 
 
-def _regroup(caller: Caller, tx: Writer, row: Instance, ids: tuple[str, ...]) -> None:
-    """Put the instance's first port into exactly these groups of its VPC."""
-    if not ids:
-        raise InvalidValue("An interface is in at least one security group.", noun="port", reason="groups")
-    port = min(tx.referring(Port, [row.uuid]), key=lambda port: port.wanted.index)
-    router = tx.need(Network, port.wanted.network).wanted.router
-    groups = [securitygroup.one(caller, tx, ident) for ident in dict.fromkeys(ids)]
-    securitygroup.within(groups, router or "", "instance")
-    changed = tx.want(port, msgspec.structs.replace(port.wanted, groups=tuple(group.uuid for group in groups)))
+def _change_port(caller: Caller, tx: Writer, row: Instance, change: Change) -> None:
+    """Put the instance's only port into exactly these groups of its VPC, or say whether it forwards."""
+    port = port_rules.only(tx, row)
+    wanted = port.wanted
+    if change.forwards is not None:
+        wanted = msgspec.structs.replace(wanted, forwards=change.forwards)
+    if change.groups is not None:
+        if not change.groups:
+            raise InvalidValue("An interface is in at least one security group.", noun="port", reason="groups")
+        groups = [securitygroup.one(caller, tx, ident) for ident in dict.fromkeys(change.groups)]
+        securitygroup.within(groups, port_rules.router_of(tx, port), "instance")
+        wanted = msgspec.structs.replace(wanted, groups=tuple(group.uuid for group in groups))
+    changed = tx.want(port, wanted)
     tx.add_journal_line(caller, changed, "port.modify", goal=changed.generation)
     tx.wake(changed)

@@ -65,6 +65,7 @@ _CHANGES: dict[str, Callable[[Any], verb.Change]] = {
     "Groups": lambda group_ids: verb.Change(groups=tuple(group_ids)),
     "InstanceInitiatedShutdownBehavior": _behaviour,
     "InstanceType": lambda attribute: verb.Change(flavor=attribute["Value"] or ""),
+    "SourceDestCheck": lambda attribute: verb.Change(forwards=not _flag(attribute)),
     "UserData": _data,
 }
 
@@ -89,7 +90,7 @@ _ATTRIBUTES: dict[str, Callable[[InstanceView, InstanceParts], dict[str, Any]]] 
     "productCodes": lambda _view, _parts: {"ProductCodes": []},
     "ramdisk": _value("RamdiskId", lambda _: None),
     "rootDeviceName": _value("RootDeviceName", lambda _: shape.ROOT_DEVICE),
-    "sourceDestCheck": _value("SourceDestCheck", lambda _: True),
+    "sourceDestCheck": _value("SourceDestCheck", shape.checks_addresses),
     "sriovNetSupport": _value("SriovNetSupport", lambda _: None),
     "userData": _value("UserData", lambda view: view.instance.wanted.user_data or None),
 }

@@ -11,11 +11,10 @@ from typing import Any
 from pileus.faces.ec2 import filters
 from pileus.faces.ec2.filters import Values, flag, none
 from pileus.faces.ec2.instance import shape
-from pileus.faces.ec2.instance.part import CODES, InstanceParts, public_address
+from pileus.faces.ec2.instance.part import CODES, InstanceParts, attachment_id, attachment_status, public_address
 from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.image import Image
-from pileus.model.port import Port
 from pileus.model.volume import Volume
 from pileus.rules.core import Place
 from pileus.rules.instance.view import InstanceView, NicView
@@ -47,6 +46,10 @@ def _metadata(member: str) -> Filter:
 
 def _nic(get: Callable[[NicView], str]) -> Filter:
     return lambda view: [get(nic) for nic in view.nics]
+
+
+def _address(get: Callable[[str, NicView], str]) -> Filter:
+    return lambda view: [get(address, nic) for nic in view.nics for address in nic.port.assigned.addresses]
 
 
 def _disk(get: Callable[[Volume], str]) -> Filter:
@@ -116,6 +119,7 @@ _OWN: dict[str, Filter] = {
     "private-ip-address": _nic(lambda nic: nic.port.assigned.address),
     "reason": _one(shape.transition),
     "reservation-id": _one(lambda view: view.instance.wanted.reservation),
+    "source-dest-check": _one(lambda view: flag(value=shape.checks_addresses(view))),
     "state-reason-code": _reason("Code"),
     "state-reason-message": _reason("Message"),
     "subnet-id": _nic(lambda nic: nic.subnet.ec2_id),
@@ -154,18 +158,18 @@ _NICS: dict[str, Filter] = {
     for name, values in {
         "addresses.association.ip-owner-id": _one(_public_owner),
         "addresses.association.public-ip": _one(_public),
-        "addresses.primary": _nic(lambda _: "true"),
-        "addresses.private-ip-address": _nic(lambda nic: nic.port.assigned.address),
+        "addresses.primary": _address(lambda address, nic: flag(value=address == nic.port.assigned.address)),
+        "addresses.private-ip-address": _address(lambda address, _: address),
         "association.ip-owner-id": _one(_public_owner),
         "association.public-ip": _one(_public),
-        "attachment.attach-time": _nic(lambda nic: from_timestamp(nic.port.created)),
-        "attachment.attachment-id": _nic(lambda nic: ec2_id(Port, nic.port.uuid, "eni-attach")),
-        "attachment.delete-on-termination": _nic(lambda _: "true"),
+        "attachment.attach-time": _nic(lambda nic: from_timestamp(nic.port.wanted.attached or nic.port.created)),
+        "attachment.attachment-id": _nic(lambda nic: attachment_id(nic.port)),
+        "attachment.delete-on-termination": _nic(lambda nic: flag(value=nic.port.wanted.delete_on_termination)),
         "attachment.device-index": _nic(lambda nic: str(nic.port.wanted.index)),
         "attachment.instance-id": _one(lambda view: view.instance.ec2_id if view.nics else ""),
         "attachment.instance-owner-id": _one(lambda view: view.project.wanted.account_id if view.nics else ""),
         "attachment.network-card-index": _nic(lambda _: "0"),
-        "attachment.status": _nic(lambda nic: "detaching" if nic.port.wanted.gone else "attached"),
+        "attachment.status": _nic(lambda nic: attachment_status(nic.port)),
         "description": _nic(lambda nic: nic.port.wanted.description),
         "group-id": _group_ids,
         "group-name": _group_names,
@@ -173,7 +177,7 @@ _NICS: dict[str, Filter] = {
         "network-interface-id": _nic(lambda nic: nic.port.ec2_id),
         "owner-id": _one(lambda view: view.project.wanted.account_id if view.nics else ""),
         "requester-managed": _nic(lambda _: "false"),
-        "source-dest-check": _nic(lambda _: "true"),
+        "source-dest-check": _nic(lambda nic: flag(value=not nic.port.wanted.forwards)),
         "status": _nic(lambda _: "in-use"),
         "subnet-id": _nic(lambda nic: nic.subnet.ec2_id),
         "vpc-id": _nic(lambda nic: nic.router.ec2_id),
@@ -202,7 +206,6 @@ _CONSTANTS: dict[str, Filter] = {
         "platform-details": "Linux/UNIX",
         "root-device-name": shape.ROOT_DEVICE,
         "root-device-type": "ebs",
-        "source-dest-check": "true",
         "tenancy": "default",
         "usage-operation": "RunInstances",
         "virtualization-type": "hvm",

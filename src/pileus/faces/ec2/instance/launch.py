@@ -7,15 +7,21 @@ from typing import Any
 import msgspec
 
 from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.template import with_template
 from pileus.faces.ec2.names import check_id
+from pileus.faces.ec2.privateaddress import addresses_of
 from pileus.faces.ec2.tag import specified
 from pileus.model.errors import InvalidValue, NotFound, Unsupported
 from pileus.model.flavor import DEFAULT
 from pileus.model.image import snapshot_id
+from pileus.model.port import Port
+from pileus.model.securitygroup import SecurityGroup
+from pileus.model.subnet import Subnet
 from pileus.model.volume import DEFAULT_TYPE
 from pileus.verbs.instance import launch as verbs
+from pileus.verbs.instance.interface import LaunchInterface
 from pileus.verbs.instance.launch import Launch
 
 ROOT_DEVICES = (shape.ROOT_DEVICE, "/dev/sda1", "/dev/xvda")
@@ -32,12 +38,14 @@ def run(call: Call) -> dict[str, Any]:
     else:
         request = asked(args)
     views = verbs.shown(call.caller, call.core, request)
+    views = verbs.shown(call.caller, call.core, asked(call))
     reservations = shape.reservations(views, call.core.place)
     return reservations[0] if reservations else {"OwnerId": call.caller.account_id, "Groups": [], "Instances": []}
 
 
-def asked(args: dict[str, Any]) -> Launch:
-    """The launch that a request asks; raises InvalidValue, Malformed or Unsupported."""
+def asked(call: Call) -> Launch:
+    """The launch that a request asks; raises InvalidValue, Malformed, NotFound or Unsupported."""
+    args = call.args
     image = args.get("ImageId")
     if not image:
         raise missing("ImageId")
@@ -61,7 +69,7 @@ def asked(args: dict[str, Any]) -> Launch:
         **_disk(args),
         **metadata_options(args.get("MetadataOptions", {})),
         dry_run=args.get("DryRun", False),
-        **_network(args),
+        **_network(call),
     )
 
 
@@ -132,8 +140,9 @@ def _disk(args: dict[str, Any]) -> dict[str, Any]:
     return {"disk": size, "volume_type": volume_type}
 
 
-def _network(args: dict[str, Any]) -> dict[str, Any]:
-    """Subnet, address and groups, from the request or from the one network interface that it describes."""
+def _network(call: Call) -> dict[str, Any]:
+    """Subnet, address and groups of the only interface, or all interfaces that the request describes."""
+    args = call.args
     interfaces = args.get("NetworkInterfaces", ())
     groups, names = args.get("SecurityGroupIds", []), args.get("SecurityGroups", [])
     if interfaces:
@@ -148,7 +157,10 @@ def _network(args: dict[str, Any]) -> dict[str, Any]:
                     f"Network interfaces and an instance-level {what} may not be specified on the same request",
                     reason="combination",
                 )
-        return _of_interface(interfaces)
+        for each in interfaces:
+            if "DeviceIndex" not in each:
+                raise InvalidValue("Each network interface requires a device index.", reason="device-index")
+        return {"interfaces": tuple(_interface(call, each) for each in interfaces)}
     if names and args.get("SubnetId"):
         raise InvalidValue("The parameter groupName cannot be used with the parameter subnet", reason="combination")
     return {
@@ -159,35 +171,20 @@ def _network(args: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_interface(interfaces: list[dict[str, Any]]) -> dict[str, Any]:
-    for each in interfaces:
-        if "DeviceIndex" not in each:
-            raise InvalidValue("Each network interface requires a device index.", reason="device-index")
-    if len(interfaces) > 1 or interfaces[0]["DeviceIndex"] != 0:
-        raise Unsupported(
-            "This cloud launches instances with one network interface, at DeviceIndex 0, only.", noun="port"
-        )
-    interface = interfaces[0]
-    if not interface.get("DeleteOnTermination", True):
-        raise Unsupported(
-            "A network interface goes with its instance: DeleteOnTermination=false is not supported.", noun="port"
-        )
-    return {
-        "subnet": interface.get("SubnetId", ""),
-        "address": _address(interface),
-        "groups": tuple(interface.get("Groups", ())),
-        "group_names": (),
-        "map_public": interface.get("AssociatePublicIpAddress"),
-        "port_description": interface.get("Description", ""),
-    }
-
-
-def _address(interface: dict[str, Any]) -> str:
-    address: str = interface.get("PrivateIpAddress", "")
-    others = interface.get("PrivateIpAddresses", [])
-    if not others:
-        return address
-    if address or len(others) > 1 or not others[0].get("Primary", True):
-        raise Unsupported("This cloud's network interfaces have one private address.", noun="port")
-    primary_address: str = others[0].get("PrivateIpAddress", "")
-    return primary_address
+def _interface(call: Call, item: dict[str, Any]) -> LaunchInterface:
+    """A new interface, or one that is there and stays when the instance goes."""
+    port = item.get("NetworkInterfaceId", "")
+    if port and item.get("DeleteOnTermination"):
+        text = "A network interface that is there already is not deleted on termination unless it is said later."
+        raise InvalidValue(text, noun="port", reason="combination")
+    subnet = item.get("SubnetId", "")
+    return LaunchInterface(
+        index=item["DeviceIndex"],
+        port=uuid_of(call, Port, port) if port else "",
+        subnet=uuid_of(call, Subnet, subnet) if subnet else "",
+        groups=tuple(uuids_of(call, SecurityGroup, item.get("Groups", ()))),
+        description=item.get("Description", ""),
+        delete_on_termination=item.get("DeleteOnTermination", True) if not port else True,
+        map_public=item.get("AssociatePublicIpAddress"),
+        **addresses_of(item),
+    )

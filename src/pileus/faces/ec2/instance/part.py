@@ -42,13 +42,16 @@ def chosen(cls: type[Noun], items: Mapping[str, T], ids: Iterable[str]) -> list[
     return [items[ident] for ident in requested_ids] if requested_ids else list(items.values())
 
 
-def public_address(view: InstanceView, nic: NicView) -> str:
+def public_address(view: InstanceView | None, nic: NicView) -> str:
     """The address that outsiders use: the port's floating address, or else the instance's loopback address.
 
-    A stopped instance, and one launched without a public address, has at most a floating one, as on EC2.
+    The latter is that of the first interface alone. A stopped instance, and one launched without a public address, has
+    at most a floating one, as on EC2.
     """
     if nic.floating:
         return nic.floating.assigned.address
+    if view is None or nic.port.wanted.index:
+        return ""
     shown = nic.port.wanted.map_public and view.state is not State.STOPPED
     return view.instance.assigned.loopback if shown else ""
 
@@ -94,41 +97,67 @@ class InstanceParts:
         """The name of the port's public address, which the cloud's resolver answers; empty for no address."""
         return addresses.public_name(public_address(view, nic), self._place.domain)
 
-    def interface(self, view: InstanceView, nic: NicView) -> dict[str, Any]:
-        """A port, as a member of `NetworkInterfaces`."""
+    def interface(self, view: InstanceView | None, nic: NicView, account: str = "") -> dict[str, Any]:
+        """A port, as a member of `NetworkInterfaces`; `account` has a port without an instance."""
         port = nic.port
-        address, name, public = port.assigned.address, self.private_name(view), public_address(view, nic)
-        status = "detaching" if port.wanted.gone else "attached"
-        ours: dict[str, Any] = {"Primary": True, "PrivateDnsName": name, "PrivateIpAddress": address}
+        owner = view.project.wanted.account_id if view else account
         interface_item: dict[str, Any] = {
-            "Attachment": {
-                "AttachTime": port.created,
-                "AttachmentId": ec2_id(Port, port.uuid, "eni-attach"),
-                "DeleteOnTermination": True,
-                "DeviceIndex": port.wanted.index,
-                "NetworkCardIndex": 0,
-                "Status": status,
-            },
             "Description": port.wanted.description,
             "Groups": self.groups(nic),
             "Ipv6Addresses": [],
             "MacAddress": port.assigned.mac,
             "NetworkInterfaceId": port.ec2_id,
-            "OwnerId": view.project.wanted.account_id,
-            "PrivateDnsName": name,
-            "PrivateIpAddress": address,
-            "PrivateIpAddresses": [ours],
-            "SourceDestCheck": True,
-            "Status": "in-use",
+            "OwnerId": owner,
+            "PrivateDnsName": self._name(view, nic, port.assigned.address),
+            "PrivateIpAddress": port.assigned.address,
+            "PrivateIpAddresses": [
+                {
+                    "Primary": not number,
+                    "PrivateDnsName": self._name(view, nic, address),
+                    "PrivateIpAddress": address,
+                }
+                for number, address in enumerate(port.assigned.addresses)
+            ],
+            "SourceDestCheck": not port.wanted.forwards,
+            "Status": "in-use" if view else "detaching" if port.assigned.unconfirmed else "available",
             "SubnetId": nic.subnet.ec2_id,
             "VpcId": nic.router.ec2_id,
             "InterfaceType": "interface",
         }
-        if public:
-            owner = view.project.wanted.account_id if nic.floating else "amazon"
-            association = {"IpOwnerId": owner, "PublicDnsName": self.public_name(view, nic), "PublicIp": public}
-            interface_item["Association"] = ours["Association"] = association
+        if view is not None:
+            interface_item["Attachment"] = {
+                "AttachTime": port.wanted.attached or port.created,
+                "AttachmentId": attachment_id(port),
+                "DeleteOnTermination": port.wanted.delete_on_termination,
+                "DeviceIndex": port.wanted.index,
+                "NetworkCardIndex": 0,
+                "Status": attachment_status(port),
+            }
+        if public := public_address(view, nic):
+            association = {
+                "IpOwnerId": owner if nic.floating else "amazon",
+                "PublicDnsName": addresses.public_name(public, self._place.domain),
+                "PublicIp": public,
+            }
+            interface_item["Association"] = interface_item["PrivateIpAddresses"][0]["Association"] = association
         return interface_item
+
+    def _name(self, view: InstanceView | None, nic: NicView, address: str) -> str:
+        """The name of a private address: the guest's own for the primary one of its first interface."""
+        if view is not None and not nic.port.wanted.index and address == nic.port.assigned.address:
+            return self.private_name(view)
+        name = f"ip-{address.replace('.', '-')}"
+        return f"{name}.{self._place.domain}" if self._place.domain else name
+
+
+def attachment_id(port: Port) -> str:
+    """Amazon's id for a port's being at its instance."""
+    return port.wanted.attachment or ec2_id(Port, port.uuid, "eni-attach")
+
+
+def attachment_status(port: Port) -> str:
+    """Whether a port of an instance comes, is there, or goes."""
+    return "detaching" if port.wanted.gone else "attaching" if port.assigned.unconfirmed else "attached"
 
 
 def mapping(volume: Volume) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def item(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         "RootDeviceType": "ebs",
         "BlockDeviceMappings": [mapping(volume) for volume in view.volumes],
         "NetworkInterfaces": [parts.interface(view, nic) for nic in view.nics],
-        "SourceDestCheck": True,
+        "SourceDestCheck": checks_addresses(view),
         "CpuOptions": {"CoreCount": view.flavor.wanted.vcpus, "ThreadsPerCore": 1},
         "HibernationOptions": _HIBERNATION,
         "MetadataOptions": metadata_options(wanted),
@@ -132,6 +132,11 @@ def _network(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         "SubnetId": nic.subnet.ec2_id,
         "VpcId": nic.router.ec2_id,
     }
+
+
+def checks_addresses(view: InstanceView) -> bool:
+    """Whether the first interface has its packets' addresses checked."""
+    return not (view.nics and view.nics[0].port.wanted.forwards)
 
 
 def tags(view: InstanceView) -> Mapping[str, str]:

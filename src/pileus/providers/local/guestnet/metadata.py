@@ -52,7 +52,12 @@ class Metadata:
 
     def apply(self, specs: Iterable[InstanceSpec]) -> None:
         """Answer for exactly these instances from now on, on connections that are open already too."""
-        self._callers = {(nic.network, nic.address): spec for spec in specs for nic in spec.nics}
+        self._callers = {
+            (nic.network, address): spec
+            for spec in specs
+            for nic in spec.nics
+            for address in (nic.address, *nic.secondaries)
+        }
         self._pace.keep(self._callers.keys())
 
     def listen(self, network: str) -> None:

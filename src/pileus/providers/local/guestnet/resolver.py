@@ -55,7 +55,12 @@ class Resolver:
     def apply(self, specs: Iterable[InstanceSpec]) -> None:
         """Know exactly these instances from now on."""
         specs = tuple(specs)
-        self._projects = {(nic.network, nic.address): spec.project for spec in specs for nic in spec.nics}
+        self._projects = {
+            (nic.network, address): spec.project
+            for spec in specs
+            for nic in spec.nics
+            for address in (nic.address, *nic.secondaries)
+        }
         by_network: dict[str, list[InstanceSpec]] = {}
         for spec in specs:
             for network in {nic.network for nic in spec.nics}:

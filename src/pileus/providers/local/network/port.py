@@ -28,7 +28,7 @@ def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
     options = rows.get("DHCP_Options", uuids.UUID(spec.subnet))
     if switch is None or options is None:
         raise Fault("NetworkMissing", f"network {spec.network} of port {spec.uuid} is not there yet")
-    address = f"{spec.mac} {spec.address}"
+    address = " ".join((spec.mac, spec.address, *spec.secondaries))
     rows.put(
         TABLE,
         own,
