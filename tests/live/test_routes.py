@@ -115,3 +115,18 @@ def test_a_route_leads_to_a_guest_that_forwards(vpc: Vpc) -> None:
         assert not vpc.public.fetches("10.99.0.2", 80, source="10.99.0.1"), "nothing is there"
     finally:
         server.close()
+
+
+def test_a_guest_has_further_addresses(vpc: Vpc) -> None:
+    """A secondary address passes port security, both ways, while the port has it."""
+    vpc.routed([], [])
+    vpc.settled()
+    spare = "10.41.1.77"
+    veth.ip("-n", vpc.public.namespace, "address", "add", f"{spare}/24", "dev", "eth0")
+    eventually(lambda: vpc.private.pings(vpc.public.address), "the primary address answers")
+    assert not vpc.private.pings(spare)
+    vpc.write(msgspec.structs.replace(vpc.public_port, secondaries=(spare,), revision=vpc.revision()))
+    eventually(lambda: vpc.private.pings(spare), "the secondary address answers")
+    assert vpc.private.pings(vpc.public.address)
+    vpc.write(msgspec.structs.replace(vpc.public_port, revision=vpc.revision()))
+    eventually(lambda: not vpc.private.pings(spare), "it does no more")

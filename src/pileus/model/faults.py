@@ -34,6 +34,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "ImageMissing": "The object store no longer holds the image.",
         "ImageRefused": "No guest may be started from this image: unknown format, backing file, absurd size.",
         "ImageUnavailable": "The image cannot be fetched now.",
+        "InterfaceBusy": "The guest has not let go of a network interface that is to leave it; no packet passes there.",
         "NamespaceFailed": "A metadata listener's network namespace cannot be made or removed.",
         "NetworkEngineFailed": "A daemon of the network engine did not start, or refused the step.",
         "NetworkEngineMissing": "The network engine is not installed; bin/setup does it.",

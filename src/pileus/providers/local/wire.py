@@ -16,5 +16,8 @@ class Wire(Protocol):
     def bound(self, nic: NicSpec, packets: int) -> None:
         """The guest at `nic` sends `packets` a second at most; 0: without a bound."""
 
+    def cut(self, port: str) -> None:
+        """No packet of the port with uuid `port` passes any more, though its guest may have the interface still."""
+
     def unplug(self, port: str) -> None:
         """The port with uuid `port` has no interface any more, and no trace on the bridge."""

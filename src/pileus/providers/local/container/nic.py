@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pileus.model.errors import Fault
 from pileus.model.spec import NicSpec
 from pileus.providers.local.container import veth
 from pileus.providers.local.engine import switch
@@ -32,9 +33,29 @@ class VethWire:
         switch.attach(self._layout, name, nic.uuid)
         return inside
 
+    def give(self, nic: NicSpec, packets: int, init: int) -> None:
+        """The container whose first process is `init` has the NIC as `ethN`, up, with its address. Raises Fault."""
+        name, inside = self._layout.tap(nic.uuid), inner(nic.uuid)
+        there = veth.names(self._layout.netns)
+        if name in there and inside not in there:
+            if veth.settle_inside(init, inside, nic):
+                self.bound(nic, packets)
+                switch.attach(self._layout, name, nic.uuid)
+                return
+            # Its other end is in no container: half of a pair.
+            self.unplug(nic.uuid)
+        self.plug(nic, packets)
+        veth.hand_over(self._layout.netns, inside, init)
+        if not veth.settle_inside(init, inside, nic):
+            raise Fault("TapFailed", f"{inside} does not come to the container")
+
     def bound(self, nic: NicSpec, packets: int) -> None:
         """See Wire. Raises Fault `TapFailed`."""
         packetrate.limit(self._layout.netns, self._layout.tap(nic.uuid), packets)
+
+    def cut(self, port: str) -> None:
+        """See Wire."""
+        switch.detach(self._layout, self._layout.tap(port))
 
     def unplug(self, port: str) -> None:
         """See Wire. The pair goes first: a switch that does not answer must not keep a guest's end alive."""

@@ -14,10 +14,19 @@ NAME = "order.json"
 
 
 class ContainerOrder(msgspec.Struct, frozen=True):
-    """The spec last taken, and the volumes (uuids) that were made once: one of those that is missing is lost."""
+    """The spec last taken, and the volumes (uuids) that were made once: one of those that is missing is lost.
+
+    `moving` are the ports (uuids) whose NICs were being plugged in or taken away.
+    """
 
     spec: InstanceSpec
     made: tuple[str, ...] = ()
+    moving: tuple[str, ...] = ()
+
+    @property
+    def ports(self) -> frozenset[str]:
+        """The ports (uuids) whose NICs the container may have."""
+        return frozenset((*self.moving, *(nic.uuid for nic in self.spec.nics)))
 
 
 def read(folder: Path) -> ContainerOrder | None:

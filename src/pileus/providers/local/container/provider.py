@@ -40,12 +40,13 @@ from pileus.providers.local.container.capture import ContainerCaptures
 from pileus.providers.local.container.housekeeping import Housekeeping
 from pileus.providers.local.container.idmap import Maps
 from pileus.providers.local.container.monitor import ExitWatcher, Monitor
+from pileus.providers.local.container.nic import VethWire
 from pileus.providers.local.container.order import ContainerOrder
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups, console
 from pileus.providers.local.machine.images import disk_fault
+from pileus.providers.local.moving import Moving, between
 from pileus.providers.local.stopping import Stopping
-from pileus.providers.local.wire import Wire
 
 KIND = InstanceSpec.KIND
 
@@ -63,7 +64,7 @@ class ContainerProvider:
 
     limits = ProviderLimits(kinds=("container",))
 
-    def __init__(self, layout: Layout, bases: Bases, wire: Wire) -> None:
+    def __init__(self, layout: Layout, bases: Bases, wire: VethWire) -> None:
         self._layout = layout
         self._bases = bases
         self._wire = wire
@@ -136,7 +137,7 @@ class ContainerProvider:
     def ensure(self, spec: InstanceSpec) -> None:
         """One step towards `spec`, see the Provider protocol; a spec older than the body's own does nothing.
 
-        Of a container that runs, memory, processors and packets a second follow at once; other disks and NICs come with
+        Of a container that runs, memory, processors, packets a second and NICs follow at once; other disks come with
         its next start. Raises Fault.
         """
         if len(spec.disks) != 1 or spec.disks[0].format != FORMAT:
@@ -164,11 +165,33 @@ class ContainerProvider:
         limits = configuration.limits(spec, unified=cgroups.unified())
         if configuration.limits(order.spec, unified=cgroups.unified()) != limits:
             cgroups.limit(self._layout, spec.ec2_id, limits)
+        moving = between(order.spec, spec, order.moving)
         for nic in spec.nics:
-            self._wire.bound(nic, spec.allowance.packets)
-        if order != (now := ContainerOrder(spec, self._settled(spec, order.made))):
+            if nic not in moving.new:
+                self._wire.bound(nic, spec.allowance.packets)
+        left = self._replug(monitor, spec, order, moving) if moving.uuids else ()
+        if order != (now := ContainerOrder(spec, self._settled(spec, order.made), left)):
             orders.write(self.folder(spec.uuid), now)
             self._housekeeping.wake()
+
+    def _replug(self, monitor: Monitor, spec: InstanceSpec, order: ContainerOrder, moving: Moving) -> tuple[str, ...]:
+        """Change the NICs of a container that runs; the ports that are left to its next start, as it is being stopped.
+
+        Those that go need no consent of the container's: their pairs are removed.
+        """
+        begun = tuple(sorted(moving.uuids))
+        if begun != order.moving:
+            orders.write(self.folder(spec.uuid), ContainerOrder(order.spec, order.made, begun))
+        for port in moving.gone:
+            self._wire.unplug(port)
+        if spec.power.state == "stopped" or self._stopping.begun(spec.uuid):
+            return begun
+        init = monitor.init()
+        if init is None:
+            raise Fault("ContainerFailed", "the container has no first process now to give an interface to")
+        for nic in moving.new:
+            self._wire.give(nic, spec.allowance.packets, init)
+        return ()
 
     def _ensure_off(self, spec: InstanceSpec, order: ContainerOrder | None) -> None:
         made_volumes = order.made if order is not None else ()
@@ -180,9 +203,8 @@ class ContainerProvider:
         image = self._bases.path(root.digest, folder) if root.digest else None
         if order is not None and order.spec == spec and spec.power.state == "stopped" and root.uuid in made_volumes:
             return
-        for nic in order.spec.nics if order is not None else ():
-            if nic.uuid not in {wanted_nic.uuid for wanted_nic in spec.nics}:
-                self._wire.unplug(nic.uuid)
+        for port in (order.ports if order is not None else frozenset()) - {nic.uuid for nic in spec.nics}:
+            self._wire.unplug(port)
         orders.write(folder, ContainerOrder(spec, made_volumes), lasting=bool(made_volumes))
         if spec.power.state == "running" and root.uuid in made_volumes and self.captures.starting(spec):
             return
@@ -253,8 +275,8 @@ class ContainerProvider:
             if ref.revision != NEVER and ref.revision < order.spec.revision:
                 return
             guests.end(self._layout, order.spec)
-            for nic in order.spec.nics:
-                self._wire.unplug(nic.uuid)
+            for port in order.ports:
+                self._wire.unplug(port)
         folder = self.folder(ref.uuid)
         stray = Monitor(folder, folder.name)
         if stray.running():

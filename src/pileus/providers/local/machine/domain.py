@@ -90,10 +90,14 @@ class DiskFile:
 
 @dataclass(frozen=True)
 class Mark:
-    """The content of our metadata element: the spec last ensured, and the volumes whose files were made once."""
+    """The content of our metadata element: the spec last ensured, and the volumes whose files were made once.
+
+    `moving` are the ports (uuids) whose NICs were being plugged in or taken away.
+    """
 
     spec: InstanceSpec
     made: frozenset[str] = frozenset()
+    moving: frozenset[str] = frozenset()
 
 
 def domain_uuid(instance: str) -> str:
@@ -140,11 +144,14 @@ def read_mark(text: str) -> Mark | None:
         spec = msgspec.json.decode(element.text or "", type=InstanceSpec)
     except (ET.ParseError, msgspec.MsgspecError):
         return None
-    return Mark(spec, frozenset(element.get("made", "").split()))
+    made, moving = (frozenset(element.get(name, "").split()) for name in ("made", "moving"))
+    return Mark(spec, made, moving)
 
 
 def _mark(mark: Mark, tag: str) -> ET.Element:
     element = ET.Element(tag, made=" ".join(sorted(mark.made)))
+    if mark.moving:
+        element.set("moving", " ".join(sorted(mark.moving)))
     # XML cannot carry every character that a name or a tag may have; JSON can say each of them in ASCII.
     element.text = _BEYOND_ASCII.sub(_escaped, encode(mark.spec).decode())
     return element
@@ -255,6 +262,11 @@ def _nic(devices: ET.Element, nic: NicSpec, tap: str) -> ET.Element:
     ET.SubElement(device, "rom", enabled="no")
     ET.SubElement(device, "alias", name=f"ua-{nic.uuid}")
     return device
+
+
+def nic_xml(nic: NicSpec, tap: str) -> str:
+    """The device of a NIC alone, as libvirt plugs it into a guest that runs."""
+    return ET.tostring(_nic(ET.Element("devices"), nic, tap), encoding="unicode")
 
 
 def _console(devices: ET.Element, folder: Path) -> None:

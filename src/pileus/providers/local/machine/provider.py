@@ -35,11 +35,13 @@ from pileus.providers.local.machine.domain import (
     mark_xml,
     read_mark,
 )
+from pileus.providers.local.machine.hotplug import Hotplug
 from pileus.providers.local.machine.hypervisor import GONE, INVALID, Hypervisor, tolerating
 from pileus.providers.local.machine.images import ImageCache, disk_fault
 from pileus.providers.local.machine.restore.freezer import is_template
 from pileus.providers.local.machine.restore.launch import Restores
 from pileus.providers.local.machine.restore.template import Template
+from pileus.providers.local.moving import NOTHING, Moving, between
 from pileus.providers.local.stopping import Stopping
 from pileus.providers.local.wire import Wire
 
@@ -83,6 +85,7 @@ class MachineProvider:
         self._disks = Disks(layout, cache)
         self._hypervisor = Hypervisor(layout)
         self._call = self._hypervisor.call
+        self._hotplug = Hotplug(layout, self._hypervisor, wire)
         self._restores = Restores(layout, self._hypervisor, cache, self._disks, templates)
         self.captures = MachineCaptures(layout, self._hypervisor, self._disks)
         self._instances: dict[str, str] = {}
@@ -148,8 +151,8 @@ class MachineProvider:
     def ensure(self, spec: InstanceSpec) -> None:
         """One step towards `spec`, see the Provider protocol; a spec older than the body's own does nothing.
 
-        Of a domain that runs only packets a second follow, and its spec is written anew; other sizes, disks and NICs
-        come with its next start. Raises Fault.
+        Of a domain that runs packets a second and NICs follow, and its spec is written anew; other sizes and disks come
+        with its next start. Raises Fault.
         """
         try:
             self._ensure(spec)
@@ -182,18 +185,37 @@ class MachineProvider:
         elif (state := self._call(domain.state)) in _RESUMABLE:
             self._resume(domain, spec, full=state[1] == libvirt.VIR_DOMAIN_PAUSED_IOERROR)
         self.captures.tidy(domain, spec.uuid)
+        moving = between(mark.spec, spec, mark.moving) if mark is not None else NOTHING
         for nic in spec.nics:
-            self._wire.bound(nic, spec.allowance.packets)
+            if nic not in moving.new:
+                self._wire.bound(nic, spec.allowance.packets)
         if mark is None or mark.spec != spec:
             made_volumes = mark.made if mark is not None else frozenset[str]()
-            words = (_METADATA, mark_xml(Mark(spec, made_volumes)), PREFIX, NAMESPACE)
-            try:
-                self._call(domain.setMetadata, *words, _CONFIG | libvirt.VIR_DOMAIN_AFFECT_LIVE)
-            except Fault as fault:
-                if fault.code != INVALID:
-                    raise
-                # It went down meanwhile.
-                self._call(domain.setMetadata, *words, _CONFIG)
+            left = frozenset[str]()
+            if mark is not None and moving.uuids:
+                left = self._replug(domain, spec, mark, moving)
+            self._write_mark(domain, Mark(spec, made_volumes, left))
+
+    def _replug(self, domain: Any, spec: InstanceSpec, mark: Mark, moving: Moving) -> frozenset[str]:
+        """Change the NICs of a domain that runs; the ports that are left to its next start, as it is being stopped."""
+        if moving.uuids != mark.moving:
+            self._write_mark(domain, Mark(mark.spec, mark.made, moving.uuids))
+        self._hotplug.cut(moving.gone)
+        if spec.power.state == "stopped" or self._stopping.begun(spec.uuid):
+            return moving.uuids
+        self._hotplug.plug(domain, moving.new, spec.allowance.packets)
+        self._hotplug.unplug(domain, moving.gone)
+        return frozenset()
+
+    def _write_mark(self, domain: Any, mark: Mark) -> None:
+        words = (_METADATA, mark_xml(mark), PREFIX, NAMESPACE)
+        try:
+            self._call(domain.setMetadata, *words, _CONFIG | libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        except Fault as fault:
+            if fault.code != INVALID:
+                raise
+            # It went down meanwhile.
+            self._call(domain.setMetadata, *words, _CONFIG)
 
     def _resume(self, domain: Any, spec: InstanceSpec, *, full: bool) -> None:
         """Have a guest that stands still go on; one whose disk was `full`, once there is room for what it writes."""
@@ -233,9 +255,8 @@ class MachineProvider:
             partition=cgroups.partition(self._layout),
             accelerator=kvm.accelerator(),
         )
-        for nic in mark.spec.nics if mark is not None else ():
-            if nic.uuid not in paths.taps:
-                self._wire.unplug(nic.uuid)
+        for port in ports_of(mark) - paths.taps.keys():
+            self._wire.unplug(port)
         connection = self._hypervisor.connection()
         domain = self._call(connection.defineXML, domain_xml(spec, paths, made_volumes))
         self._instances[domain_uuid(spec.uuid)] = spec.uuid
@@ -282,8 +303,8 @@ class MachineProvider:
                 if self._active(domain):
                     with tolerating(INVALID):
                         self._call(domain.destroy)
-                for nic in mark.spec.nics if mark is not None else ():
-                    self._wire.unplug(nic.uuid)
+                for port in ports_of(mark):
+                    self._wire.unplug(port)
                 self._call(domain.undefine)
             ending.forget(self._layout, domain.name())
         self._disks.remove(ref.uuid)
@@ -344,6 +365,11 @@ class MachineProvider:
         except Fault:
             return None
         return mark.spec.uuid if mark is not None else None
+
+
+def ports_of(mark: Mark | None) -> frozenset[str]:
+    """The ports (uuids) whose NICs a domain may have."""
+    return mark.moving | {nic.uuid for nic in mark.spec.nics} if mark is not None else frozenset()
 
 
 def mark_of(hypervisor: Hypervisor, domain: Any) -> Mark | None:

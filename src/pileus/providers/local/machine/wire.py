@@ -31,6 +31,10 @@ class TapWire:
         """See Wire. Raises Fault `TapFailed`."""
         packetrate.limit(self._layout.netns, self._layout.tap(nic.uuid), packets)
 
+    def cut(self, port: str) -> None:
+        """See Wire."""
+        switch.detach(self._layout, self._layout.tap(port))
+
     def unplug(self, port: str) -> None:
         """See Wire. The TAP goes first: a switch that does not answer must not keep a guest's end alive."""
         name = self._layout.tap(port)
