@@ -13,10 +13,10 @@ from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.spec import PortSpec
 from pileus.rules import recount
+from pileus.rules.instance.interface import LaunchInterface
 from pileus.rules.port import NewPort
 from pileus.verbs import floatingip, network, port, routetable
 from pileus.verbs.instance import power
-from pileus.verbs.instance.interface import LaunchInterface
 from pileus.verbs.instance.launch import Launch, launch
 from pileus.verbs.port import PortChange
 

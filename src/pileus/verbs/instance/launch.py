@@ -28,15 +28,15 @@ from pileus.rules import image as image_rules
 from pileus.rules import network as network_rules
 from pileus.rules import placementgroup as placementgroup_rules
 from pileus.rules import port as port_rules
+from pileus.rules.instance import interface as interface_plan
 from pileus.rules.instance import number as number_rules
 from pileus.rules.instance import place
 from pileus.rules.instance import view as view_rules
 from pileus.rules.launchtemplate import version_of
+from pileus.rules.instance.interface import LaunchInterface, PlannedInterface
 from pileus.rules.port import NewPort
 from pileus.store.writer import digest
-from pileus.verbs.instance import interface as interface_plan
 from pileus.verbs.instance import view
-from pileus.verbs.instance.interface import LaunchInterface, PlannedInterface
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -77,7 +77,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: Ident = ""
     map_public: bool | None = None
     port_description: Description = ""
-    interfaces: tuple[LaunchInterface, ...] = ()
+    interfaces: Annotated[tuple[LaunchInterface, ...], Meta(max_length=bounds.INTERFACES.most)] = ()
     zone: Ident = ""
     placementgroup: Ident = ""
     user_data: Base64 = ""

@@ -20,8 +20,8 @@ from pileus.model.port import Port
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import DEFAULT_TYPE
+from pileus.rules.instance.interface import LaunchInterface
 from pileus.verbs.instance import launch as verbs
-from pileus.verbs.instance.interface import LaunchInterface
 from pileus.verbs.instance.launch import Launch
 
 ROOT_DEVICES = (shape.ROOT_DEVICE, "/dev/sda1", "/dev/xvda")

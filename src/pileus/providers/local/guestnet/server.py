@@ -211,7 +211,8 @@ class GuestNet:
         for spec in specs:
             for nic in spec.nics:
                 nics.setdefault(nic.network, {})[nic.localport] = nic
-                guests.setdefault(nic.network, {})[nic.address] = nic.mac
+                macs = dict.fromkeys((nic.address, *nic.secondaries), nic.mac)
+                guests.setdefault(nic.network, {}).update(macs)
         self._nics, self._guests = nics, guests
         self._metadata.apply(specs)
         self._resolver.apply(specs)
