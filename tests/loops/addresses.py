@@ -10,6 +10,7 @@ from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.port import Port
 from pileus.model.spec import FloatingIpSpec
+from pileus.rules import port
 from pileus.verbs import floatingip
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class Addresses:
             if row is None:
                 del self.kept[floating.uuid]
                 continue
-            port = self._world.damage.row(Port, row.wanted.port) if row.wanted.port else None
-            floating.released, floating.instance = row.wanted.gone, port.wanted.instance if port else None
+            holder = self._world.damage.row(Port, row.wanted.port) if row.wanted.port else None
+            floating.released, floating.instance = row.wanted.gone, holder.wanted.instance if holder else None
 
     def _allocate(self) -> None:
         rows: list[FloatingIp] = []
@@ -122,4 +123,4 @@ class Addresses:
         instance = tx.get(Instance, floating.instance) if floating.instance else None
         if instance is None or instance.wanted.gone:
             return None
-        return next(port for port in tx.referring(Port, [instance.uuid]) if port.wanted.instance == instance.uuid)
+        return port.of_instance(tx, instance.uuid)[0]

@@ -360,7 +360,7 @@ class Promises:
             self._engine(tx)
             for complaint in world.descriptors.complaints() if world.temper.descriptors else ():
                 self.broken(UNKNOWN, complaint)
-            for complaint in world.users.captures.complaints(tx):
+            for complaint in (*world.users.captures.complaints(tx), *world.users.interfaces.complaints(tx)):
                 self.broken(IMAGE, complaint)
             for complaint in world.users.addresses.complaints(tx):
                 self.broken(ADDRESS, complaint)

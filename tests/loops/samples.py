@@ -34,6 +34,7 @@ class Sample(msgspec.Struct, frozen=True):
 OPERATORS = frozenset({"drained", "maintenance", "active", "remove", "forget", "admit"})
 DAMAGED = frozenset({"instance", "port", "volume", "image", "securitygroup", "subnet", "floatingip", JOURNAL})
 CAPTURES = frozenset({"pending", "available", "deregistered"})
+PORTS = frozenset({"attached", "detached", "deleted"})
 
 SAMPLES = {
     "plain": Sample(Temper(), range(24), weight=4),
@@ -45,6 +46,9 @@ SAMPLES = {
     "captures": Sample(Temper(captures=True), range(6), CAPTURES),
     "captures-copy": Sample(Temper(captures=True, restored="copy"), range(4)),
     "captures-gone": Sample(Temper(captures=True, restored="gone"), range(4)),
+    "ports": Sample(Temper(ports=True), range(8), PORTS),
+    "ports-copy": Sample(Temper(ports=True, restored="copy"), range(4)),
+    "ports-gone": Sample(Temper(ports=True, restored="gone"), range(4)),
     "silent-copy": Sample(Temper(silent=True, restored="copy"), range(4)),
     "silent-gone": Sample(Temper(silent=True, restored="gone"), range(4)),
     "mute": Sample(Temper(mute="mute", restored="copy"), range(4)),

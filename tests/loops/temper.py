@@ -34,7 +34,8 @@ class Temper(msgspec.Struct, frozen=True):
     `restored`: amid the storm the database is replaced by an old copy, or is gone, or is replaced by a copy twice, the
     second time under the running process. `operators`: hosts are drained,
     removed, forgotten while they are lost, and readmitted. `silent`: one of two hosts falls silent when the database
-    is replaced, for longer than is waited for it. `captures`: users have images made of their instances. `old`: hosts
+    is replaced, for longer than is waited for it. `captures`: users have images made of their instances.
+    `ports`: they attach ports of their own to instances, and detach them. `old`: hosts
     die, and start again with a copy of their book from before. `mute`: as `silent`, but that host goes on reporting,
     and answers nothing, or has a disk on which nothing can be written. `clock`: the cloud's wall clock is set, by
     seconds or hours ahead or back, by days ahead. `forgetful`: every tombstone is beyond its project's bound.
@@ -51,6 +52,7 @@ class Temper(msgspec.Struct, frozen=True):
     operators: bool = False
     silent: bool = False
     captures: bool = False
+    ports: bool = False
     old: bool = False
     mute: Literal["", "mute", "full"] = ""
     clock: bool = False
@@ -79,6 +81,8 @@ def draw(seed: int, requested: Temper) -> Temper:
     if requested.captures:
         verbs = (*verbs, *["launch", "capture", "capture"] * max(1, len(verbs) // 4))
         odds["slow fetch"] = 0.3
+    if requested.ports:
+        verbs = (*verbs, *["launch", "port", "port", "port"] * max(1, len(verbs) // 4))
     return Temper(
         verbs=verbs,
         mishaps=requested.mishaps or mishaps or ("guest",),
@@ -87,6 +91,7 @@ def draw(seed: int, requested: Temper) -> Temper:
         operators=requested.operators,
         silent=requested.silent,
         captures=requested.captures,
+        ports=requested.ports,
         old=requested.old,
         mute=requested.mute,
         clock=requested.clock,

@@ -12,6 +12,7 @@ from pileus.verbs import securitygroup, tag
 from pileus.verbs.instance import launch, power
 from tests.loops.addresses import Addresses
 from tests.loops.captures import Captures
+from tests.loops.interfaces import Interfaces
 from tests.loops.promises import TOKEN
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Users:
         self._unknown = self._unsure = False
         self.addresses = Addresses(world, self._try)
         self.captures = Captures(world, self._try)
+        self.interfaces = Interfaces(world, self._try)
 
     def relearn(self, rows: Mapping[str, Instance], away: set[str]) -> None:
         """After a recovery: what the users see now is what they expect; tokens may have been forgotten.
@@ -94,6 +96,7 @@ class Users:
         self.tokens.clear()
         self.addresses.relearn()
         self.captures.relearn()
+        self.interfaces.relearn()
 
     def lose(self) -> None:
         """The database is replaced: what was asked until now may be lost with it."""
@@ -113,6 +116,7 @@ class Users:
         if self._unsure:
             self.addresses.relearn()
             self.captures.relearn()
+            self.interfaces.relearn()
 
     def begin(self) -> None:
         """The first one launches; others follow for as long as the storm lasts."""
@@ -152,6 +156,8 @@ class Users:
             self.addresses.ask(living)
         elif verb == "capture":
             self.captures.ask(living)
+        elif verb == "port":
+            self.interfaces.ask(living)
         elif verb == "terminate-again":
             dead = [expectation for expectation in self.expectations.values() if expectation.gone]
             if dead:

@@ -138,6 +138,7 @@ class World:
             *self.operators.done,
             *self.damage.kinds,
             *self.users.captures.seen,
+            *self.users.interfaces.seen,
             *(["many pages"] if pages >= MANY_PAGES else []),
             *(["lack of descriptors"] if self.descriptors.failed > SCARCE else []),
         }

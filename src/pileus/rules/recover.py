@@ -178,6 +178,11 @@ class _Merge:
         """Ports are what the engine was told last; those of instances that no row has are judged by their hosts."""
         tx = self.tx
         gone = {entry.uuid for entry in self.engine if entry.gone}
+        for row in tx.many(Port, gone).values():
+            if row.gone is None and (row.wanted.index or not row.wanted.instance):
+                # It was detached and deleted, or its instance ended: its addresses may be others' by now.
+                tx.make_tombstone(row)
+                self._settle(row.uuid)
         for entry in self.engine:
             if entry.uuid not in gone:
                 for port in only(Port, adopt.recalled(entry.record, "engine")):
@@ -188,12 +193,15 @@ class _Merge:
             if not tx.referrers(uuid):
                 self._drop(uuid)
         for port in tx.list(Port):
-            if not self._orphan(port):
-                continue
-            if port.wanted.delete_on_termination:
-                tx.want_gone(port)
-            else:
-                port_rules.detached(tx, port)
+            if self._orphan(port):
+                self._outlive(port)
+
+    def _outlive(self, port: Port) -> None:
+        """Want a port gone whose instance has ended, or have it be nobody's if it is to stay."""
+        if port.wanted.delete_on_termination:
+            self.tx.want_gone(port)
+        else:
+            port_rules.detached(self.tx, port)
 
     def _port(self, noun: Port, entry: Recalled) -> None:
         """Make a port that the engine has, or bring one up to it whose instance's host knows less, or is silent."""
@@ -209,9 +217,10 @@ class _Merge:
             adopt.put(self.tx, noun)
 
     def _let_go(self) -> None:
-        """Instances all of whose ports the engine was told to remove were terminated, whatever their hosts hold.
+        """Instances whose ports the engine was told to remove were terminated, whatever their hosts hold.
 
-        Their addresses may be others' by now.
+        That is all of their ports, or the first one, which leaves at the end alone. Their addresses may be others' by
+        now.
         """
         tx = self.tx
         gone = {entry.uuid for entry in self.engine if entry.gone}
@@ -227,12 +236,16 @@ class _Merge:
             owned = {source for kind, source, _ in tx.referrers(uuid) if kind == Port.KIND}
             if owned <= gone and row is None and uuid in tx.unreadable and uuid not in self.held:
                 self.ended.add(uuid)
-            if row is None or row.gone is not None or not owned <= gone:
+            first = {port.uuid for port in ports if not port.wanted.index}
+            if row is None or row.gone is not None or not (owned <= gone or first & gone):
                 continue
             for port_uuid in owned.intersection(unreadable):
                 tx.drop(port_uuid)
             row = self._end(row)
-            tx.make_tombstone(*ports)
+            tx.make_tombstone(*(port for port in ports if port.uuid in gone))
+            for port in ports:
+                if port.uuid not in gone and not port.wanted.gone:
+                    self._outlive(port)
             for volume in tx.referring(Volume, [uuid]):
                 tx.want_gone(volume)
             tx.assign(row, msgspec.structs.replace(row.assigned, loopback=""))
@@ -408,8 +421,12 @@ class _Merge:
         tx = self.tx
         row = tx.want_gone(row)
         row = tx.assign(row, msgspec.structs.replace(row.assigned, host=None, clear={}))
-        for noun in (*tx.referring(Port, [row.uuid]), *tx.referring(Volume, [row.uuid]), row):
-            tx.make_tombstone(noun)
+        for port in tx.referring(Port, [row.uuid]):
+            if port.wanted.delete_on_termination or port.wanted.gone:
+                tx.make_tombstone(port)
+            else:
+                port_rules.detached(tx, port)
+        tx.make_tombstone(*tx.referring(Volume, [row.uuid]), row)
         self._settle(row.uuid)
 
     def _settle(self, uuid: str) -> None:

@@ -38,7 +38,7 @@ def test_what_comes_and_goes() -> None:
 
 
 def test_what_a_crash_left_is_begun_anew() -> None:
-    """A NIC that was being plugged in may be there: it goes if the next order does not have it, and comes if it does."""
+    """A NIC that was being plugged in may be there: it goes unless the next order has it, and comes if it does."""
     assert between(spec("a"), spec("a"), ["b"]).gone == {"b"}
     half = between(spec("a", "b"), spec("a", "b"), ["b"])
     assert ([each.uuid for each in half.new], half.gone) == (["b"], frozenset())
