@@ -77,8 +77,8 @@ class Interfaces:
         self._world.log("user: create a port")
 
         def create() -> None:
-            for view in network.subnets(caller, core)[:1]:
-                rows.append(port.create(caller, core, NewPort(subnet=view.subnet.uuid)))
+            subnets = [view.subnet.uuid for view in network.subnets(caller, core)[:1]]
+            rows.extend(port.create(caller, core, NewPort(subnet=subnet)) for subnet in subnets)
 
         if self._attempt(create) and rows:
             self.kept[rows[-1].uuid] = OwnPort(rows[-1].uuid)
