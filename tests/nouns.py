@@ -22,9 +22,9 @@ from pileus.verbs import (
     networkacl,
     peering,
     placementgroup,
+    port,
     prefixlist,
     router,
-    port,
     routetable,
     securitygroup,
 )

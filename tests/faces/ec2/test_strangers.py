@@ -353,7 +353,6 @@ _OF_ONE = {
     "DescribeInstanceAttribute",
     "DescribeLaunchTemplateVersions",
     "DescribeSecurityGroupReferences",
-    "DescribeInstanceAttribute",
     "DescribeNetworkInterfaceAttribute",
     "DescribeStaleSecurityGroups",
     "DescribeVpcAttribute",

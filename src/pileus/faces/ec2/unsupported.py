@@ -136,7 +136,6 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         "Tenancy": ("default",),
     },
     "ModifyManagedPrefixList": {"IpamPrefixListResolverSyncEnabled": NONE},
-    "DeleteRoute": dict.fromkeys(("DestinationIpv6CidrBlock", "DestinationPrefixListId"), NONE),
     "ModifyNetworkInterfaceAttribute": dict.fromkeys(
         (
             *("AssociatedSubnetIds", "Attachment.DefaultEnaQueueCount", "Attachment.EnaQueueCount"),

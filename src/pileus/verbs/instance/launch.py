@@ -32,8 +32,8 @@ from pileus.rules.instance import interface as interface_plan
 from pileus.rules.instance import number as number_rules
 from pileus.rules.instance import place
 from pileus.rules.instance import view as view_rules
-from pileus.rules.launchtemplate import version_of
 from pileus.rules.instance.interface import LaunchInterface, PlannedInterface
+from pileus.rules.launchtemplate import version_of
 from pileus.rules.port import NewPort
 from pileus.store.writer import digest
 from pileus.verbs.instance import view
@@ -201,11 +201,6 @@ def _resolve(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Plan:
         keys = (keypair.named(caller, tx, request.key_name).wanted.public_key, *keys)
     if request.zone not in ("", core.place.zone):
         raise InvalidValue(f"Invalid availability zone: [{request.zone}]", ident=request.zone, reason="zone")
-    if request.subnet:
-        subnet = find.by_ec2(caller, tx, Subnet, [request.subnet])[0]
-    else:
-        subnet = network_rules.default_subnet(caller, tx, request.zone)
-    on = tx.need(Network, subnet.wanted.network)
     if request.launchtemplate:
         template = find.living(caller, tx, LaunchTemplate, request.launchtemplate)
         version_of(template, str(request.launchtemplate_version))

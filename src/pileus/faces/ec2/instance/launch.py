@@ -37,15 +37,20 @@ def run(call: Call) -> dict[str, Any]:
         request = msgspec.structs.replace(asked(args), launchtemplate=template.uuid, launchtemplate_version=version)
     else:
         request = asked(args)
+    request = with_interfaces(call._replace(args=args), request)
     views = verbs.shown(call.caller, call.core, request)
-    views = verbs.shown(call.caller, call.core, asked(call))
     reservations = shape.reservations(views, call.core.place)
     return reservations[0] if reservations else {"OwnerId": call.caller.account_id, "Groups": [], "Instances": []}
 
 
-def asked(call: Call) -> Launch:
-    """The launch that a request asks; raises InvalidValue, Malformed, NotFound or Unsupported."""
-    args = call.args
+def with_interfaces(call: Call, request: Launch) -> Launch:
+    """The launch with the interfaces that the parameters of `call` describe, if any. Raises NotFound as well."""
+    interfaces = tuple(_interface(call, item) for item in call.args.get("NetworkInterfaces", ()))
+    return msgspec.structs.replace(request, interfaces=interfaces) if interfaces else request
+
+
+def asked(args: dict[str, Any]) -> Launch:
+    """The launch that a request asks, without its interfaces; raises InvalidValue, Malformed or Unsupported."""
     image = args.get("ImageId")
     if not image:
         raise missing("ImageId")
@@ -69,7 +74,7 @@ def asked(call: Call) -> Launch:
         **_disk(args),
         **metadata_options(args.get("MetadataOptions", {})),
         dry_run=args.get("DryRun", False),
-        **_network(call),
+        **_network(args),
     )
 
 
@@ -140,9 +145,8 @@ def _disk(args: dict[str, Any]) -> dict[str, Any]:
     return {"disk": size, "volume_type": volume_type}
 
 
-def _network(call: Call) -> dict[str, Any]:
-    """Subnet, address and groups of the only interface, or all interfaces that the request describes."""
-    args = call.args
+def _network(args: dict[str, Any]) -> dict[str, Any]:
+    """Subnet, address and groups of the only interface; none where the request describes its interfaces."""
     interfaces = args.get("NetworkInterfaces", ())
     groups, names = args.get("SecurityGroupIds", []), args.get("SecurityGroups", [])
     if interfaces:
@@ -160,7 +164,7 @@ def _network(call: Call) -> dict[str, Any]:
         for each in interfaces:
             if "DeviceIndex" not in each:
                 raise InvalidValue("Each network interface requires a device index.", reason="device-index")
-        return {"interfaces": tuple(_interface(call, each) for each in interfaces)}
+        return {}
     if names and args.get("SubnetId"):
         raise InvalidValue("The parameter groupName cannot be used with the parameter subnet", reason="combination")
     return {
