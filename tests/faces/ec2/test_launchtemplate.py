@@ -296,9 +296,13 @@ def test_an_instances_parameters_become_a_template(account: Account) -> None:
     ec2 = account.ec2
     ec2.create_key_pair(KeyName="key")
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "first"}]}]
-    (first,) = account.launch(KeyName="key", UserData="data of the first", TagSpecifications=tags)
+    metadata = {"HttpPutResponseHopLimit": 2, "HttpTokens": "required", "InstanceMetadataTags": "disabled"}
+    (first,) = account.launch(
+        KeyName="key", UserData="data of the first", TagSpecifications=tags, MetadataOptions=metadata
+    )
     data = ec2.get_launch_template_data(InstanceId=first)["LaunchTemplateData"]
     assert (data["ImageId"], data["InstanceType"], data["KeyName"]) == (account.cloud.image.ec2_id, "m1.tiny", "key")
+    assert data["MetadataOptions"].items() >= metadata.items()
     ec2.create_launch_template(LaunchTemplateName="copy", LaunchTemplateData=data)  # type: ignore[arg-type]
     launched: Any = {"MinCount": 1, "MaxCount": 1, "LaunchTemplate": {"LaunchTemplateName": "copy"}}
     (second,) = ec2.run_instances(**launched)["Instances"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.launch import asked
 from pileus.faces.ec2.instance.part import InstanceParts
 from pileus.faces.ec2.instance.template import VERSION_WORDS, chosen, launch_args, version_word
@@ -162,7 +163,7 @@ def data_of(call: Call) -> dict[str, Any]:
 
 def _data(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
     wanted, image = view.instance.wanted, view.image.ec2_id if view.image else ec2_id(Image, view.instance.wanted.image)
-    tokens = "required" if wanted.metadata_v2_only else "optional"
+    metadata = {name: value for name, value in shape.metadata_options(wanted).items() if name != "State"}
     tagged = [("instance", view.instance.tags), *(("volume", volume.tags) for volume in view.volumes)]
     placement = {name: text for name, text in parts.placement(view).items() if text and name != "GroupId"}
     data = {
@@ -175,7 +176,7 @@ def _data(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         "Placement": placement,
         "DisableApiTermination": wanted.protected,
         "InstanceInitiatedShutdownBehavior": wanted.on_shutdown,
-        "MetadataOptions": {"HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1, "HttpTokens": tokens},
+        "MetadataOptions": metadata,
         "BlockDeviceMappings": [
             {
                 "DeviceName": volume.wanted.device,
