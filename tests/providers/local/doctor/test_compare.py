@@ -221,6 +221,12 @@ def test_loopback_ports_are_those_that_groups_admit(machine: Machine) -> None:
     assert compared({own: ((0, 15), (16, 32767))}) == []
 
 
+def test_ports_that_a_program_admits_are_compared_after_the_end_of_its_process(machine: Machine) -> None:
+    ended = 1 << 22  # no process has that number (proc(5), pid_max)
+    accepting = listeners.Accepting({"127.9.0.1": ((22, 22),)}, by_program=True, process=ended)
+    assert codes(listeners.compare(machine.expected(), accepting)) == []
+
+
 def test_ports_that_a_bound_leaves_without_a_listener_are_told(machine: Machine) -> None:
     (nic,) = machine.spec.nics
     rules = (Ingress(cidr="0.0.0.0/0", port_min=9001, port_max=9040),)

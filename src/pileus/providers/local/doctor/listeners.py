@@ -47,9 +47,10 @@ def compare(expected: Expected, accepting: Accepting) -> Iterator[Finding]:
     }
     admitted = {spec.loopback: ingress.admitted(spec) for spec in specs.values()}
     converged_addresses = {specs[uuid].loopback for uuid in specs.keys() & expected.converged.keys()}
-    # Where each port needs a listener, their number is bounded.
-    places = portlisteners.places(specs.values(), accepting.process)
-    wanted = admitted if accepting.by_program else _single(places)
+    wanted = admitted
+    if not accepting.by_program:
+        # Each port needs a listener, and their number is bounded.
+        wanted = _single(portlisteners.places(specs.values(), accepting.process))
     for address in sorted(converged_addresses):
         for ports in _without(wanted.get(address, ()), accepting.ports.get(address, ())):
             yield Finding(code="ListenerMissing", kind=KIND, ident=f"{address}:{ports}")
