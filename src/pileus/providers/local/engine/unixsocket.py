@@ -32,7 +32,10 @@ def answers(path: Path, question: bytes = b"", patience: float = 1.0) -> bool:
     """
     try:
         with connect(path, patience) as stream:
+            if not question:
+                # Nothing is sent, not even no bytes: the other side may have closed the connection already.
+                return True
             stream.sendall(question)
-            return not question or len(stream.recv(1)) > 0
+            return len(stream.recv(1)) > 0
     except OSError:
         return False
