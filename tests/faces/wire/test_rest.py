@@ -128,6 +128,13 @@ def refusal(service: ServiceModel, method: str, path: str, query: str = "", body
     return refused.value.code, refused.value.status
 
 
+def test_an_action_or_version_that_is_not_there_is_refused_in_the_same_words() -> None:
+    for service, refused in ((S3, ("MethodNotAllowed", 405)), (LAMBDA, ("UnknownOperationException", 404))):
+        faults = service.faults
+        errors = faults.no_such_action("A", "1"), faults.no_version("A"), faults.no_such_version("A", "1")
+        assert {(error.code, error.status) for error in errors} == {refused}
+
+
 def test_what_cannot_be_read_is_refused_in_words() -> None:
     assert refusal(S3, "PATCH", "/bucket") == ("MethodNotAllowed", 405)
     assert refusal(LAMBDA, "GET", "/nowhere") == ("UnknownOperationException", 404)

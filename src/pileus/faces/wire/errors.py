@@ -105,6 +105,9 @@ def _unsatisfied(subject: str, constraint: str) -> Words:
     return "ValidationError", text
 
 
+_NO_ACTION = ("no_such_action", "no_version", "no_such_version")
+"""The errors that the REST protocols do not tell apart: an action is its method and its path."""
+
 _NO_OPERATION = "Could not find operation {action} for version "
 _EC2: Mapping[str, Words] = {
     "no_action": ("MissingAction", "The request must contain the parameter Action"),
@@ -133,17 +136,19 @@ _QUERY: Mapping[str, Words] = {
     "not_among": _unsatisfied("Value '{text}'", "Member must satisfy enum value set: [{choices}]"),
     "character": _unsatisfied("Value", "Member must not have characters that XML cannot carry"),
 }
+_NOT_IN_S3: Words = ("MethodNotAllowed", "The specified method is not allowed against this resource.", 405)
 _REST_XML: Mapping[str, Words] = {
     **_QUERY,
-    "no_such_action": ("MethodNotAllowed", "The specified method is not allowed against this resource.", 405),
+    **dict.fromkeys(_NO_ACTION, _NOT_IN_S3),
     "missing": ("InvalidRequest", "Missing required parameter for this request: '{shown_path}'"),
     "ill_typed": ("InvalidArgument", "The value '{text}' of {path} is not {wanted}."),
     "outside": ("InvalidArgument", "The value '{text}' of {path} must have {constraint}."),
     "not_among": ("InvalidArgument", "The value '{text}' of {path} is none of {choices}."),
 }
+_NOT_IN_JSON: Words = ("UnknownOperationException", "There is no such operation at this path.", 404)
 _REST_JSON: Mapping[str, Words] = {
     **_QUERY,
-    "no_such_action": ("UnknownOperationException", "There is no such operation at this path.", 404),
+    **dict.fromkeys(_NO_ACTION, _NOT_IN_JSON),
     "ill_typed": ("SerializationException", "The value '{text}' of {path} is not {wanted}."),
 }
 
