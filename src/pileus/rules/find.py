@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from pileus.model.errors import Malformed, NotFound
+from pileus.model.errors import Malformed, NotFound, PileusError
 from pileus.model.ids import is_ec2
 from pileus.model.noun import Noun
 
@@ -46,15 +46,47 @@ def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead
     return [visible_nouns[ident] for ident in wanted]
 
 
+def known(caller: Caller, tx: Reader, cls: type[N], uuids: Iterable[str], *, dead: bool = False) -> list[N]:
+    """The nouns with these uuids, in that order, each once, those that are to go too; with `dead` those that are gone.
+
+    Raises NotFound naming all that are none, DamagedRow.
+    """
+    wanted = list(dict.fromkeys(uuids))
+    nouns = tx.many(cls, wanted)
+    known_nouns = [
+        nouns[uuid]
+        for uuid in wanted
+        if uuid in nouns and visible(caller, nouns[uuid]) and (dead or nouns[uuid].gone is None)
+    ]
+    if len(known_nouns) < len(wanted):
+        have = {noun.uuid for noun in known_nouns}
+        raise _absent(caller, tx, cls, [uuid for uuid in wanted if uuid not in have])
+    return known_nouns
+
+
 def living(caller: Caller, tx: Reader, cls: type[N], uuid: str) -> N:
     """The noun with this uuid that is not gone and not to go. Raises NotFound, DamagedRow."""
     noun = tx.get(cls, uuid)
     if noun is None or noun.gone is not None or noun.wanted.gone or not visible(caller, noun):
+        raise _absent(caller, tx, cls, [uuid])
+    return noun
+
+
+def _absent(caller: Caller, tx: Reader, cls: type[Noun], uuids: Sequence[str]) -> PileusError:
+    """The error for uuids that name nothing the caller may see; for one whose row is damaged, that."""
+    for uuid in uuids:
         row = tx.unreadable.get(uuid)
         if row is not None and (caller.admin or row.project == caller.project):
-            raise tx.refusal(row)
-        raise NotFound(f"The {cls.KIND} {uuid} does not exist.", noun=cls.KIND, ident=uuid)
-    return noun
+            return tx.refusal(row)
+    return absent(cls, uuids)
+
+
+def absent(cls: type[Noun], uuids: Sequence[str]) -> NotFound:
+    """The error for uuids that name nothing the caller may see; its `ident` has them all, with commas between."""
+    text = f"The {cls.KIND} {uuids[0]} does not exist."
+    if len(uuids) > 1:
+        text = f"There is no {', no '.join(f'{cls.KIND} {uuid}' for uuid in uuids)}."
+    return NotFound(text, noun=cls.KIND, ident=", ".join(uuids))
 
 
 def by_any(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:

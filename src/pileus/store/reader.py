@@ -16,6 +16,7 @@ from pileus.model.noun import Noun, Revision
 from pileus.model.project import Project
 from pileus.store import tables
 from pileus.store.cache import COUNTED, KINDS, Unreadable, project_version, version_name
+from pileus.store.identities import Identity
 from pileus.store.rows import SHAPES, UNDECODABLE
 
 if TYPE_CHECKING:
@@ -204,6 +205,14 @@ class Reader:
     def by_ec2(self, cls: type[N], ids: Iterable[str]) -> dict[str, N]:
         """The nouns with these EC2 ids, by EC2 id, tombstones included."""
         return self._by(cls, "ec2_id", ids)
+
+    def identities(self, cls: type[Noun], ids: Iterable[str]) -> dict[str, Identity]:
+        """The uuids and projects of the rows with these EC2 ids, by EC2 id: tombstones and unreadable ones too."""
+        identities: dict[str, Identity] = {}
+        for part in chunks(ids):
+            rows = self.sql.execute(_identities(cls), {"values": part})
+            identities.update((row.ec2_id, Identity(row.uuid, row.project)) for row in rows)
+        return identities
 
     def _by(self, cls: type[N], key: Literal["uuid", "ec2_id"], values: Iterable[str]) -> dict[str, N]:
         cached = self._cached(cls.KIND)
@@ -420,6 +429,13 @@ class Reader:
 def _is(cls: type[Noun], column: str) -> Select[Any]:
     table = tables.nouns[cls.KIND]
     return select(table).where(table.c[column] == bindparam("value")).order_by(table.c.id)
+
+
+@cache
+def _identities(cls: type[Noun]) -> Select[Any]:
+    table = tables.nouns[cls.KIND]
+    columns = select(table.c.ec2_id, table.c.uuid, table.c.project)
+    return columns.where(table.c.ec2_id.in_(bindparam("values", expanding=True)))
 
 
 @cache

@@ -17,6 +17,7 @@ from pileus.store import statements, tables
 from pileus.store.cache import Cache
 from pileus.store.clock import Clock
 from pileus.store.engine import Database
+from pileus.store.identities import Identities
 from pileus.store.journal import JournalSweep
 from pileus.store.reader import Reader
 from pileus.store.writer import Writer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from pileus.model.noun import Noun, Revision
     from pileus.store.direct import StatementExecutor
+    from pileus.store.identities import Identity
 
 LEASE = 60.0
 """Seconds for which a leased wake belongs to one worker."""
@@ -79,6 +81,7 @@ class Store:
         self._swept = int(self.now() - TOMBSTONE), self.monotonic()
         """`ERASED` as this process saw it last, and when that was by the monotonic clock."""
         self._cache = Cache()
+        self._identities = Identities()
         self.closed = False
         """Whether nothing may be written but what recovers it, and no wake be had."""
         self.shared = False
@@ -123,6 +126,18 @@ class Store:
         """One snapshot."""
         with self.engine.read() as connection:
             yield Reader(self.engine.direct(connection), self._cache)
+
+    def identities(self, cls: type[Noun], ids: Iterable[str]) -> dict[str, Identity]:
+        """The uuids and projects of nouns by their EC2 ids, ended ones too; ids of nothing are absent.
+
+        The database is asked for those alone that this process has not seen: whoever acts on one looks at its row.
+        """
+
+        def look(unknown_ids: list[str]) -> dict[str, Identity]:
+            with self.read() as tx:
+                return tx.identities(cls, unknown_ids)
+
+        return self._identities.of(cls.KIND, ids, look)
 
     @contextmanager
     def write(self, *, recovering: bool = False, lasting: bool = True) -> Iterator[Writer]:

@@ -6,12 +6,15 @@ Source: "Error codes for the Amazon EC2 API" in its reference, and what EC2 is k
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
 
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.wire.errors import WireError
 from pileus.model.errors import Fault, PileusError
 from pileus.model.nouns import NOUNS
+
+T = TypeVar("T")
 
 
 class ErrorResponse(NamedTuple):
@@ -206,8 +209,18 @@ _WORDS = {
 }
 """Amazon's words for nouns that the core calls otherwise."""
 
-_LABEL = re.compile(rf"\b({'|'.join(NOUNS)}) ([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})\b")
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_UUIDS = re.compile(rf"{_UUID}(?:, {_UUID})*")
+_LABEL = re.compile(rf"\b(The )?({'|'.join(NOUNS)}) ({_UUID})\b")
 """A noun in a message of the core: kind and uuid (`Noun.label`)."""
+
+WORDINGS: dict[tuple[str, str, str], str] = {
+    ("DryRun", "", ""): "Request would have succeeded, but DryRun flag is set.",
+}
+"""(core code, noun, reason) → Amazon's text, where its clients know errors by words; found as in `TABLE`.
+
+`{ident}` is the error's, which may be a label.
+"""
 
 INTERNAL = ErrorResponse("InternalError", "An internal error has occurred", 500)
 
@@ -224,18 +237,37 @@ def told(error: Exception) -> ErrorResponse | None:
 
 
 def _of_core(error: PileusError) -> ErrorResponse | None:
+    entry = _nearest(TABLE, error)
+    return None if entry is None else ErrorResponse(entry[0], _worded(error), entry[1])
+
+
+def _nearest(table: Mapping[tuple[str, str, str], T], error: PileusError) -> T | None:
+    """Return the table's nearest entry for an error, None for none."""
     code, noun, reason = error.code, error.noun, error.reason
-    for key in ((code, noun, reason), (code, "", reason), (code, noun, ""), (code, "", "")):
-        entry = TABLE.get(key)
-        if entry is not None:
-            return ErrorResponse(entry[0], _worded(error), entry[1])
-    return None
+    keys = ((code, noun, reason), (code, "", reason), (code, noun, ""), (code, "", ""))
+    return next((table[key] for key in keys if key in table), None)
 
 
 def _worded(error: PileusError) -> str:
-    message = _LABEL.sub(lambda label: ec2_id(NOUNS[label[1]], label[2]), error.message)
-    word = _WORDS.get(error.noun)
+    """The error's text in Amazon's words, with its ids."""
+    wording = _nearest(WORDINGS, error)
+    if wording is not None and (error.ident or "{ident}" not in wording):
+        return wording.replace("{ident}", _LABEL.sub(_id_of, error.ident))
+    word = _WORDS.get(error.noun, error.noun)
+    if (error.code, error.reason) == ("NotFound", "") and error.noun in NOUNS and _UUIDS.fullmatch(error.ident):
+        ids = [ec2_id(NOUNS[error.noun], uuid) for uuid in error.ident.split(", ")]
+        does = "IDs '{}' do not exist" if len(ids) > 1 else "ID '{}' does not exist"
+        return f"The {word} {does.format(', '.join(ids))}"
+    message = _LABEL.sub(_named, error.message)
     ours = f"The {error.noun} ID"
-    if word is None or not message.startswith(ours):
-        return message
-    return f"The {word} ID{message.removeprefix(ours)}"
+    return f"The {word} ID{message.removeprefix(ours)}" if message.startswith(ours) else message
+
+
+def _id_of(label: re.Match[str]) -> str:
+    return ec2_id(NOUNS[label[2]], label[3])
+
+
+def _named(label: re.Match[str]) -> str:
+    """The noun of a label as Amazon has it: its id, and where a sentence begins with it, its kind too."""
+    ident = _id_of(label)
+    return f"The {_WORDS.get(label[2], label[2])} '{ident}'" if label[1] else ident

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pileus.faces.ec2.names import check_id
 from pileus.rules import find
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from pileus.faces.ec2.call import Call
     from pileus.model.noun import Noun
 
 
 def uuid_of(call: Call, cls: type[Noun], ident: str) -> str:
-    """The uuid of the living noun with this id. Raises Malformed, NotFound."""
+    """The uuid of the noun with this id, as `uuids_of` has it. Raises Malformed, NotFound."""
     return uuids_of(call, cls, [ident])[0]
 
 
-def uuids_of(call: Call, cls: type[Noun], idents: Sequence[str]) -> list[str]:
-    """The uuids of the living nouns with these ids, in order. Raises Malformed, NotFound."""
-    with call.core.store.read() as tx:
-        return [noun.uuid for noun in find.by_ec2(call.caller, tx, cls, idents)]
+def uuids_of(call: Call, cls: type[Noun], idents: Iterable[str]) -> list[str]:
+    """The uuids of the nouns with these ids, in order, each once. Raises Malformed, NotFound.
+
+    A noun may have ended, or may end before the verb looks at it: the verb says so, in its own transaction. Ids of the
+    caller's nouns cost no look into the database but the first time. Those of others, which alone may have to be told
+    from ids of nothing, are looked up each time.
+    """
+    wanted = list(dict.fromkeys(idents))
+    for ident in wanted:
+        check_id(cls.PREFIX, cls.KIND, ident)
+    identities = call.core.store.identities(cls, wanted)
+    own = ("", call.caller.project)
+    uuids = {
+        ident: identity.uuid for ident, identity in identities.items() if call.caller.admin or identity.project in own
+    }
+    others = [ident for ident in wanted if ident not in uuids]
+    if others:
+        with call.core.store.read() as tx:
+            nouns = find.by_ec2(call.caller, tx, cls, others, dead=True)
+        uuids.update((noun.ec2_id, noun.uuid) for noun in nouns)
+    return [uuids[ident] for ident in wanted]

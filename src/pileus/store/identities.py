@@ -1,0 +1,44 @@
+"""The identities of nouns that one process keeps: an EC2 id means the same noun for ever."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+MOST = 20_000
+"""Kept identities of one kind: a bound for memory, not for what works."""
+
+
+class Identity(NamedTuple):
+    """A noun's uuid, and the uuid of its project: neither ever changes."""
+
+    uuid: str
+    project: str
+
+
+class Identities:
+    """The identities that one process knows, by kind and EC2 id: an id means the same noun for ever.
+
+    The noun may have ended since, or its row may be damaged. Up to `most` of a kind are kept.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._known: dict[str, dict[str, Identity]] = {}
+
+    def of(
+        self, kind: str, ids: Iterable[str], look: Callable[[list[str]], Mapping[str, Identity]]
+    ) -> dict[str, Identity]:
+        """Return the identities of `kind` by id; `look` reads those that are not known. Ids of nothing are absent."""
+        known = self._known.setdefault(kind, {})
+        identities = {ident: known.get(ident) for ident in ids}
+        missing = [ident for ident, identity in identities.items() if identity is None]
+        if missing:
+            read = look(missing)
+            if len(known) + len(read) > self._most:
+                known = self._known[kind] = {}
+            known.update(read)
+            identities.update(read)
+        return {ident: identity for ident, identity in identities.items() if identity is not None}
