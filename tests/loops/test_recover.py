@@ -121,7 +121,7 @@ def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     """An instance that runs, in a group with rules, with a floating address."""
     group = securitygroup.create(ann, site.core, "web", "the web")
     rule = Rule(id="", protocol="tcp", port_min=80, port_max=80, cidr="0.0.0.0/0", description="http")
-    securitygroup.authorize(ann, site.core, [rule], ident=group.ec2_id)
+    securitygroup.authorize(ann, site.core, [rule], uuid=group.uuid)
     instance = site.launch(ann, Launch(image=tiny.ec2_id, groups=(group.ec2_id,), tags={"Name": "one"}))[0]
     floating = floatingip.allocate(ann, site.core, {"of": "one"})
     floatingip.associate(ann, site.core, floating.ec2_id, instance=instance.ec2_id)

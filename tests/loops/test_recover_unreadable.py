@@ -91,7 +91,7 @@ def test_an_unreadable_group_that_the_engine_removed_is_dropped(site: Site, ann:
     group = securitygroup.create(ann, site.core, "web", "the web")
     site.settle()
     copy = copied(site)
-    securitygroup.delete(ann, site.core, group.ec2_id)
+    securitygroup.delete(ann, site.core, group.uuid)
     site.settle()
     replaced(site, copy)
     damage(site, SecurityGroup, group.uuid, "wanted")

@@ -230,7 +230,7 @@ class Users:
             rule = Rule(id="", group=random.choice(world.cloud.groups).uuid)
         verb = random.choice((securitygroup.authorize, securitygroup.revoke))
         world.log("user:", verb.__name__, group.uuid)
-        self._try(lambda: verb(world.cloud.caller, world.core, [rule], ident=group.ec2_id))
+        self._try(lambda: verb(world.cloud.caller, world.core, [rule], uuid=group.uuid))
 
     def _group(self) -> None:
         world, random = self._world, self._world.random
@@ -239,7 +239,7 @@ class Users:
             return
         extra = [group for group in there if group.name.startswith("extra")]
         if extra and random.random() < 0.6:
-            self._try(lambda: securitygroup.delete(world.cloud.caller, world.core, extra[0].ec2_id))
+            self._try(lambda: securitygroup.delete(world.cloud.caller, world.core, extra[0].uuid))
         else:
             self._count += 1
             name = f"extra-{self._count}"

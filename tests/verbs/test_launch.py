@@ -246,7 +246,7 @@ BAD: list[tuple[dict[str, Any], type[PileusError], str]] = [
     ({"key_name": "none"}, NotFound, "name"),
     ({"groups": ("sg-00000000000000000",)}, NotFound, ""),
     ({"groups": ("web",)}, Malformed, ""),
-    ({"group_names": ("none",)}, NotFound, ""),
+    ({"group_names": ("none",)}, NotFound, "name"),
     ({"subnet": "subnet-00000000000000000"}, NotFound, ""),
     ({"zone": "mars-1a"}, InvalidValue, "zone"),
     ({"address": "10.0.0.1"}, InvalidValue, "address"),

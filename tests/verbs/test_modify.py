@@ -41,7 +41,7 @@ def test_other_groups_reach_the_port_and_the_store_knows_who_uses_them(site: Sit
     port = port_of(site, row)
     assert (port.wanted.groups, port.generation) == ((group.uuid,), before + 1)
     with pytest.raises(Conflict):
-        securitygroup.delete(ann, site.core, group.ec2_id)
+        securitygroup.delete(ann, site.core, group.uuid)
 
 
 def test_nothing_changes_when_one_part_is_wrong(site: Site, ann: Caller, row: Instance) -> None:

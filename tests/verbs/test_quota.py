@@ -32,7 +32,7 @@ TAGS = {"k": "v" * 257}
 def _rules(site: Site, caller: Caller, number: int) -> list[Rule]:
     group = securitygroup.listing(caller, site.core, names=["default"])[0]
     rule = Rule(id="", protocol="tcp", port_min=number, port_max=number, cidr="0.0.0.0/0")
-    return securitygroup.authorize(caller, site.core, [rule], ident=group.ec2_id)
+    return securitygroup.authorize(caller, site.core, [rule], uuid=group.uuid)
 
 
 def _of(kind: str) -> Callable[[Site, Caller, int], object]:
@@ -94,7 +94,7 @@ def test_rules_that_are_revoked_are_given_back(site: Site, ann: Caller) -> None:
     rule = _rules(site, ann, 22)[0]
     assert used(site, ann)["rules"] == before["rules"] + 1
     (default,) = securitygroup.listing(ann, site.core, names=["default"])
-    securitygroup.revoke(ann, site.core, rule_ids=[rule.id], ident=default.ec2_id)
+    securitygroup.revoke(ann, site.core, rule_ids=[rule.id], uuid=default.uuid)
     assert used(site, ann) == before
 
 
@@ -171,4 +171,4 @@ def test_a_description_that_is_too_long_makes_nothing(site: Site, ann: Caller) -
     rule = Rule(id="", cidr="10.0.0.0/8", description="d" * 256)
     (default,) = securitygroup.listing(ann, site.core, names=["default"])
     with pytest.raises(InvalidValue, match="description"):
-        securitygroup.authorize(ann, site.core, [rule], default.ec2_id)
+        securitygroup.authorize(ann, site.core, [rule], default.uuid)

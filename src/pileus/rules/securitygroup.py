@@ -25,7 +25,7 @@ def anywhere() -> Rule:
 
 
 def default(tx: Writer, project: str, router: str) -> SecurityGroup:
-    """The group that ports are in when none is named: its members reach each other. Part of a new project or VPC."""
+    """The group that ports are in when none is named: its members reach each other. Part of a new router."""
     uuid = new_uuid()
     rules = (Rule(id=new_ec2("sgr"), group=uuid), anywhere())
     wanted = Wanted(
@@ -44,16 +44,17 @@ def open_(tx: Writer, project: str, router: str, name: str) -> SecurityGroup:
 
 
 def default_router(caller: Caller, tx: Reader) -> Router:
-    """The project's default VPC; NotFound when it was deleted."""
+    """The project's default router; NotFound when it was deleted."""
     for router in tx.list(Router, project=caller.project):
         if router.wanted.default and not router.wanted.gone:
             return router
-    raise NotFound("This project has no default VPC; name one.", noun="router", reason="default")
+    raise NotFound("The project has no default router: name one.", noun="router", reason="default")
 
 
 def absent(name: str) -> NotFound:
     """The error for a name that no group has."""
-    return NotFound(f"The security group '{name}' does not exist in default VPC", noun="securitygroup", ident=name)
+    text = f"The project's default router has no security group '{name}'."
+    return NotFound(text, noun="securitygroup", ident=name, reason="name")
 
 
 def within(groups: Iterable[SecurityGroup], router: str, where: str) -> None:
@@ -64,18 +65,20 @@ def within(groups: Iterable[SecurityGroup], router: str, where: str) -> None:
             raise InvalidValue(text, noun="securitygroup", ident=group.ec2_id, reason="other-vpc")
 
 
-def one(caller: Caller, tx: Reader, ident: str = "", name: str = "") -> SecurityGroup:
-    """The living group with this EC2 id, or this name in the default VPC."""
-    if ident:
-        group = find.by_ec2(caller, tx, SecurityGroup, [ident])[0]
-    else:
-        holder = tx.claimed(f"securitygroup:{default_router(caller, tx).uuid}", name)
-        named_group = tx.get(SecurityGroup, holder[1]) if holder else None
-        if named_group is None:
-            raise absent(name)
-        group = named_group
+def one(caller: Caller, tx: Reader, ident: str) -> SecurityGroup:
+    """The living group with this EC2 id."""
+    group = find.by_ec2(caller, tx, SecurityGroup, [ident])[0]
     if group.wanted.gone:
-        raise find.not_found(SecurityGroup, [ident or name])
+        raise find.not_found(SecurityGroup, [ident])
+    return group
+
+
+def named(caller: Caller, tx: Reader, name: str) -> SecurityGroup:
+    """The living group with this name on the project's default router. Raises NotFound."""
+    holder = tx.claimed(f"securitygroup:{default_router(caller, tx).uuid}", name)
+    group = tx.get(SecurityGroup, holder[1]) if holder else None
+    if group is None or group.wanted.gone:
+        raise absent(name)
     return group
 
 

@@ -13,7 +13,7 @@ from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
 from pileus.rules import find
-from pileus.rules.securitygroup import absent, anywhere, default_router, one, unknown_rule, wake_members
+from pileus.rules.securitygroup import absent, anywhere, default_router, unknown_rule, wake_members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ def create(
     core: Core,
     name: str,
     description: str,
-    vpc: str = "",
+    router: str = "",
     tags: Mapping[str, str] | None = None,
 ) -> SecurityGroup:
-    """Make a group in the VPC with EC2 id `vpc`, or in the project's default one."""
+    """Make a group for the networks of the router with this uuid, or of the project's default one."""
     if not name or len(name) > 255 or name.startswith("sg-") or not name.isascii() or not name.isprintable():
         text = f"Invalid security group name '{name}': 1 to 255 ASCII characters, not starting with sg-."
         raise InvalidValue(text, noun="securitygroup", ident=name, reason="name")
@@ -40,53 +40,52 @@ def create(
         text = f"Cannot use reserved security group name: {name}"
         raise Duplicate(text, noun="securitygroup", ident=name, reason="reserved")
     with core.store.write() as tx:
-        router = find.by_ec2(caller, tx, Router, [vpc])[0] if vpc else default_router(caller, tx)
+        on = find.living(caller, tx, Router, router) if router else default_router(caller, tx)
         group = SecurityGroup(
             uuid=new_uuid(),
             project=caller.project,
             name=name,
             tags=dict(tags or {}),
-            wanted=Wanted(router=router.uuid, description=description, rules=(anywhere(),)),
+            wanted=Wanted(router=on.uuid, description=description, rules=(anywhere(),)),
         )
         try:
             group = tx.add(group)
         except Duplicate as error:
-            text = f"The security group '{name}' already exists for VPC '{router.ec2_id}'"
+            text = f"The security group '{name}' already exists for {on.label}"
             raise Duplicate(text, noun="securitygroup", ident=name, reason="name") from error
         tx.add_journal_line(caller, group, "securitygroup.create", goal=group.generation)
         tx.wake(group)
         return group
 
 
-def listing(caller: Caller, core: Core, ids: Sequence[str] = (), names: Sequence[str] = ()) -> list[SecurityGroup]:
-    """The project's groups, all or those named by EC2 id or by name (each must exist)."""
+def listing(caller: Caller, core: Core, uuids: Sequence[str] = (), names: Sequence[str] = ()) -> list[SecurityGroup]:
+    """The project's groups, all or those named by uuid or by name (each must exist)."""
     with core.store.read() as tx:
-        if ids:
-            going = [group.ec2_id for group in find.by_ec2(caller, tx, SecurityGroup, ids) if group.wanted.gone]
-            if going:
-                raise find.not_found(SecurityGroup, going)
+        going = [group.uuid for group in find.known(caller, tx, SecurityGroup, uuids) if group.wanted.gone]
+        if going:
+            raise find.absent(SecurityGroup, going)
         groups = [g for g in tx.list(SecurityGroup, project=caller.project) if not g.wanted.gone]
     for name in names:
         if name not in {group.name for group in groups}:
             raise absent(name)
-    if ids or names:
-        groups = [g for g in groups if g.ec2_id in ids or g.name in names]
+    if uuids or names:
+        groups = [g for g in groups if g.uuid in uuids or g.name in names]
     return groups
 
 
-def delete(caller: Caller, core: Core, ident: str = "", name: str = "") -> None:
+def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a group that no port and no other group's rule uses; Conflict otherwise, and for a default group."""
     with core.store.write() as tx:
-        group = one(caller, tx, ident, name)
+        group = find.living(caller, tx, SecurityGroup, uuid)
         if group.wanted.default:
-            text = f'the specified group: "{group.ec2_id}" name: "default" cannot be deleted by a user'
-            raise Conflict(text, noun="securitygroup", ident=group.ec2_id, reason="default")
-        users = [uuid for _, uuid, use in tx.referrers(group.uuid) if use == "uses" and uuid != group.uuid]
+            text = f"The {group.label} is a default group, which goes with its router alone."
+            raise Conflict(text, noun="securitygroup", ident=group.label, reason="default")
+        users = [source for _, source, use in tx.referrers(uuid) if use == "uses" and source != uuid]
         # A group that is deleted itself names this one only until the engine has forgotten it.
-        going = {uuid for uuid, each in tx.many(SecurityGroup, users).items() if each.wanted.gone}
+        going = {source for source, each in tx.many(SecurityGroup, users).items() if each.wanted.gone}
         if set(users) - going:
-            text = f"resource {group.ec2_id} has a dependent object"
-            raise Conflict(text, noun="securitygroup", ident=group.ec2_id, reason="in-use")
+            text = f"The {group.label} is in use."
+            raise Conflict(text, noun="securitygroup", ident=group.label, reason="in-use")
         tx.want_gone(group)
         tx.add_journal_line(caller, group, "securitygroup.delete")
         tx.wake(group)
@@ -96,13 +95,13 @@ def authorize(
     caller: Caller,
     core: Core,
     rules: Sequence[Rule],
-    ident: str,
+    uuid: str,
     tags: Mapping[str, str] | None = None,
 ) -> list[Rule]:
     """Add rules (their ids are made here), with `tags`; Duplicate when one is there already: then none is added."""
     _once(rules)
     with core.store.write() as tx:
-        group = one(caller, tx, ident)
+        group = find.living(caller, tx, SecurityGroup, uuid)
         have = {rule.match() for rule in group.wanted.rules}
         added = []
         for rule in rules:
@@ -118,22 +117,23 @@ def revoke(
     core: Core,
     rules: Sequence[Rule] = (),
     rule_ids: Sequence[str] = (),
-    ident: str = "",
+    *,
+    uuid: str,
 ) -> None:
     """Take rules away, by meaning or by id; NotFound when one is not there, and then none is taken."""
     _once(rules)
     with core.store.write() as tx:
-        group = one(caller, tx, ident)
+        group = find.living(caller, tx, SecurityGroup, uuid)
         rules_by_id = {rule.id: rule for rule in group.wanted.rules}
         for rule_id in _meant(group, rules, rule_ids):
             rules_by_id.pop(rule_id, None)
         _replace(caller, tx, group, tuple(rules_by_id.values()), "securitygroup.revoke")
 
 
-def modify(caller: Caller, core: Core, rules: Sequence[Rule], ident: str) -> None:
+def modify(caller: Caller, core: Core, rules: Sequence[Rule], uuid: str) -> None:
     """Put these rules in the place of those with their ids and directions, all or none; tags stay."""
     with core.store.write() as tx:
-        group = one(caller, tx, ident)
+        group = find.living(caller, tx, SecurityGroup, uuid)
         rules_by_id = {rule.id: rule for rule in group.wanted.rules}
         for rule in rules:
             if rule.id not in rules_by_id or rules_by_id[rule.id].direction != rule.direction:
@@ -151,12 +151,13 @@ def describe(
     core: Core,
     rules: Sequence[Rule] = (),
     descriptions: Mapping[str, str] | None = None,
-    ident: str = "",
+    *,
+    uuid: str,
 ) -> None:
     """Give rules the descriptions that these have, found by meaning, or those that go with their ids; all or none."""
     _once(rules)
     with core.store.write() as tx:
-        group = one(caller, tx, ident)
+        group = find.living(caller, tx, SecurityGroup, uuid)
         texts = dict(descriptions or {})
         _meant(group, (), tuple(texts))
         texts |= {_meant(group, [rule], ())[0]: rule.description for rule in rules}
@@ -176,13 +177,13 @@ def _meant(group: SecurityGroup, rules: Sequence[Rule], rule_ids: Sequence[str])
     for rule in rules:
         if rule.match() not in id_by_match:
             text = "The specified rule does not exist in this security group."
-            raise NotFound(text, noun="securitygrouprule", ident=group.ec2_id, reason="rule")
+            raise NotFound(text, noun="securitygrouprule", ident=group.uuid, reason="rule")
     return [id_by_match[rule.match()] for rule in rules] + list(rule_ids)
 
 
 def _once(rules: Sequence[Rule]) -> None:
     if len({rule.match() for rule in rules}) < len(rules):
-        raise InvalidValue("The same permission must not appear multiple times", reason="rule")
+        raise InvalidValue("The same rule must not appear multiple times.", reason="rule-twice")
 
 
 def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: set[tuple[object, ...]]) -> Rule:
@@ -192,17 +193,14 @@ def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: se
         # Looked at again in this transaction: it may have been deleted since the caller named it.
         peer = tx.need(SecurityGroup, rule.group)
         if peer.wanted.gone or not find.visible(caller, peer):
-            raise find.not_found(SecurityGroup, [peer.ec2_id])
+            raise find.absent(SecurityGroup, [peer.uuid])
     if rule.prefixlist:
         rule = _of_list(caller, tx, rule)
     if rule.match() in have:
-        raise Duplicate(
-            f'the specified rule "peer: {rule.cidr or rule.group or rule.prefixlist}, {rule.protocol}, from port: '
-            f'{rule.port_min}, to port: {rule.port_max}, ALLOW" already exists',
-            noun="securitygroup",
-            ident=group.ec2_id,
-            reason="rule",
-        )
+        peer_words = rule.cidr or f"{SecurityGroup.KIND} {rule.group or rule.prefixlist}"
+        rule_words = f"peer: {peer_words}, {rule.protocol}, from port: {rule.port_min}, to port: {rule.port_max}"
+        text = f"The {group.label} has such a rule already ({rule_words})."
+        raise Duplicate(text, noun="securitygroup", ident=rule_words, reason="rule")
     have.add(rule.match())
     return rule
 

@@ -177,7 +177,7 @@ def _peer_group(call: Call, group: SecurityGroup, pair: dict[str, Any]) -> Secur
 def group_of(call: Call, ident: str) -> SecurityGroup:
     """The group with this EC2 id; Malformed or NotFound."""
     # An administrator may name any group; a list has those of the own project alone.
-    groups = verbs.listing(call.caller, call.core, [ident])
+    groups = verbs.listing(call.caller, call.core, [uuid_of(call, SecurityGroup, ident)])
     if not groups:
         raise find.not_found(SecurityGroup, [ident])
     return groups[0]

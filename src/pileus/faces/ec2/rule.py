@@ -47,7 +47,7 @@ def _authorize(call: Call, direction: Direction) -> dict[str, Any]:
     rules = parsed(call, group, direction)
     if not rules:
         raise missing("IpPermissions")
-    added = verbs.authorize(call.caller, call.core, rules, group.ec2_id, tags=tags)
+    added = verbs.authorize(call.caller, call.core, rules, group.uuid, tags=tags)
     return {"Return": True, "SecurityGroupRules": [rendered(call, group, rule) for rule in added]}
 
 
@@ -59,7 +59,7 @@ def _revoke(call: Call, direction: Direction) -> dict[str, Any]:
         raise missing("IpPermissions or SecurityGroupRuleId")
     group_rules = [rule for rule in group.wanted.rules if rule.direction == direction]
     _check_rules(ids, {rule.id for rule in group_rules})
-    verbs.revoke(call.caller, call.core, rules, ids, group.ec2_id)
+    verbs.revoke(call.caller, call.core, rules, ids, uuid=group.uuid)
     meant = {rule.match() for rule in rules}
     revoked = [rule for rule in group_rules if rule.id in ids or rule.match() in meant]
     return {"Return": True, "RevokedSecurityGroupRules": [_revoked(group, rule) for rule in revoked]}
@@ -77,7 +77,7 @@ def modify(call: Call) -> dict[str, Any]:
         if ident in changed:
             raise InvalidValue(f"The rule '{ident}' must not appear multiple times", ident=ident, reason="rule")
         changed[ident] = replacement(call, group, rules_by_id[ident], update.get("SecurityGroupRule", {}))
-    verbs.modify(call.caller, call.core, list(changed.values()), group.ec2_id)
+    verbs.modify(call.caller, call.core, list(changed.values()), group.uuid)
     return {"Return": True}
 
 
@@ -104,7 +104,7 @@ def _redescribe(call: Call, direction: Direction) -> dict[str, Any]:
         ident = each.get("SecurityGroupRuleId", "")
         _check_rules([ident], rule_ids)
         by_id[ident] = described(each)
-    verbs.describe(call.caller, call.core, rules, by_id, group.ec2_id)
+    verbs.describe(call.caller, call.core, rules, by_id, uuid=group.uuid)
     return {"Return": True}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.permission import DESCRIPTION, permissions
 from pileus.faces.ec2.tag import shown, specified
@@ -14,6 +15,7 @@ from pileus.model.errors import InvalidValue
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.rules import find
+from pileus.rules import securitygroup as securitygroup_rules
 from pileus.verbs import securitygroup as verbs
 
 
@@ -29,7 +31,8 @@ def create(call: Call) -> dict[str, Any]:
             reason="description",
         )
     tags = specified(args, "security-group")["security-group"]
-    group = verbs.create(call.caller, call.core, args["GroupName"], text, args.get("VpcId", ""), tags)
+    router = uuid_of(call, Router, args["VpcId"]) if args.get("VpcId") else ""
+    group = verbs.create(call.caller, call.core, args["GroupName"], text, router, tags)
     return {"GroupId": group.ec2_id, "Tags": shown(group.tags), "SecurityGroupArn": _arn(call, group)}
 
 
@@ -38,7 +41,8 @@ def describe(call: Call) -> dict[str, Any]:
     """List groups with their rules, by id, by name, or all."""
     args = call.args
     ids = args.get("GroupIds", ())
-    groups = verbs.listing(call.caller, call.core, ids, args.get("GroupNames", ()))
+    uuids = uuids_of(call, SecurityGroup, ids)
+    groups = verbs.listing(call.caller, call.core, uuids, args.get("GroupNames", ()))
     missing = sorted(set(ids) - {group.ec2_id for group in groups})
     if missing:
         raise find.not_found(SecurityGroup, missing)
@@ -89,8 +93,14 @@ def delete(call: Call) -> dict[str, Any]:
     ident, name = call.args.get("GroupId", ""), call.args.get("GroupName", "")
     if not ident and not name:
         raise missing("GroupName or GroupId")
-    verbs.delete(call.caller, call.core, ident, "" if ident else name)
+    verbs.delete(call.caller, call.core, uuid_of(call, SecurityGroup, ident) if ident else _uuid_of_name(call, name))
     return {"Return": True}
+
+
+def _uuid_of_name(call: Call, name: str) -> str:
+    """The uuid of the group with this name in the default VPC. Raises NotFound."""
+    with call.core.store.read() as tx:
+        return securitygroup_rules.named(call.caller, tx, name).uuid
 
 
 _PERMISSION_MEMBERS = {
