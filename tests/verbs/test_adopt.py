@@ -145,7 +145,7 @@ def test_it_obeys_again(site: Site, ann: Caller, row: Instance) -> None:
 def test_what_is_gone_around_it_comes_with_it(site: Site, ann: Caller, row: Instance) -> None:
     spec, body = held(site, row.uuid)
     forget(site, row.uuid)
-    keypair.delete(ann, site.core, name="laptop")
+    keypair.delete(ann, site.core, keypair.listing(ann, site.core, ["laptop"])[0].uuid)
     with site.store.write() as tx:
         erase(tx, tx.need(SecurityGroup, spec.nics[0].groups[0]))
         recount.set_right(tx)

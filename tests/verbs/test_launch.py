@@ -311,7 +311,7 @@ def test_groups_by_id_by_name_and_by_default(site: Site, ann: Caller, tiny: Imag
 def test_keys_are_copied_into_the_instance(site: Site, ann: Caller, tiny: Image) -> None:
     key, _ = keypair.create(ann, site.core, "mine")
     row = site.launch(ann, Launch(image=tiny.ec2_id, key_name="mine", public_keys=("ssh-rsa x",)))[0]
-    keypair.delete(ann, site.core, name="mine")
+    keypair.delete(ann, site.core, key.uuid)
     assert site.row(row.uuid).wanted.public_keys == (key.wanted.public_key, "ssh-rsa x")
 
 

@@ -75,7 +75,7 @@ def test_at_once_is_as_one_after_another(site: Site, ann: Caller, tiny: Image) -
 
 
 def test_a_body_that_is_going_keeps_others_apart_until_it_is_gone(site: Site, ann: Caller, tiny: Image) -> None:
-    verbs.create(ann, site.core, "apart", Wanted(policy="anti-affinity"))
+    group = verbs.create(ann, site.core, "apart", Wanted(policy="anti-affinity"))
     request = Launch(image=tiny.ec2_id, placementgroup="apart")
     row = site.launch(ann, request)[0]
     site.settle()
@@ -83,12 +83,12 @@ def test_a_body_that_is_going_keeps_others_apart_until_it_is_gone(site: Site, an
     with pytest.raises(NoCapacity):
         launch(ann, site.core, request)
     with pytest.raises(Conflict):
-        verbs.delete(ann, site.core, "apart")
+        verbs.delete(ann, site.core, group.uuid)
     site.settle()
     again = site.launch(ann, request)[0]
     power.terminate(ann, site.core, [again.ec2_id])
     site.settle()
-    verbs.delete(ann, site.core, "apart")
+    verbs.delete(ann, site.core, group.uuid)
     with pytest.raises(NotFound):
         launch(ann, site.core, request)
     with site.store.read() as tx:

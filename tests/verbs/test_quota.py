@@ -79,8 +79,8 @@ def test_what_goes_is_given_back(site: Site, ann: Caller, tiny: Image) -> None:
     image_row = image.register(ann, site.core, "i", ImageWanted(size=5 << 30))
     assert used(site, ann)["imagespace"] == before["imagespace"] + 5
     image.deregister(ann, site.core, image_row.ec2_id)
-    keypair.create(ann, site.core, "k")
-    keypair.delete(ann, site.core, name="k")
+    key, _ = keypair.create(ann, site.core, "k")
+    keypair.delete(ann, site.core, key.uuid)
     site.settle()
     power.terminate(ann, site.core, [row.ec2_id])
     site.settle()

@@ -120,13 +120,13 @@ def test_two_projects_see_nothing_of_each_other(site: Site, ann: Caller, tiny: I
         lambda: image.listing(bob, site.core, [private.ec2_id]),
         lambda: image.deregister(bob, site.core, private.ec2_id),
         lambda: image.deregister(bob, site.core, tiny.ec2_id),
-        lambda: keypair.listing(bob, site.core, ids=[key.ec2_id]),
+        lambda: keypair.listing(bob, site.core, uuids=[key.uuid]),
+        lambda: keypair.delete(bob, site.core, key.uuid),
         lambda: network.routers(bob, site.core, [network.routers(ann, site.core)[0].ec2_id]),
         lambda: network.subnets(bob, site.core, [network.subnets(ann, site.core)[0].subnet.ec2_id]),
     ):
         with pytest.raises(NotFound):
             attempt()
-    assert keypair.delete(bob, site.core, ident=key.ec2_id) is None
     assert keypair.listing(ann, site.core) == [key]
     assert {group.project for group in securitygroup.listing(bob, site.core)} == {bob.project}
 

@@ -121,20 +121,19 @@ def chosen(
     tx: Reader,
     cls: type[N],
     names: Sequence[str],
-    ids: Sequence[str],
-    absent: Callable[[str], NotFound],
+    uuids: Sequence[str],
+    absent_name: Callable[[str], NotFound],
 ) -> list[N]:
-    """The living nouns of the caller's project with these names or EC2 ids, all if neither is given.
+    """The living nouns of the caller's project with these names or uuids, all if neither is given.
 
-    Raises NotFound for an id that is wrong, and what `absent` makes of a name that is.
+    Raises NotFound for a uuid that is wrong, and what `absent_name` makes of a name that is.
     """
     nouns = tx.list(cls, project=caller.project)
-    if ids:
-        by_ec2(caller, tx, cls, ids)
+    known(caller, tx, cls, uuids)
     missing = set(names) - {noun.name for noun in nouns}
     if missing:
-        raise absent(min(missing))
-    return [noun for noun in nouns if not (names or ids) or noun.name in names or noun.ec2_id in ids]
+        raise absent_name(min(missing))
+    return [noun for noun in nouns if not (names or uuids) or noun.name in names or noun.uuid in uuids]
 
 
 def named_items(cls: type[Noun], items: Mapping[str, T], ids: Sequence[str]) -> list[T]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from pileus.model.errors import Duplicate, InvalidValue, NotFound
+from pileus.model.errors import Duplicate, InvalidValue
 from pileus.model.ids import new_uuid
 from pileus.model.keypair import KeyPair, Wanted
 from pileus.rules import find
@@ -33,7 +33,7 @@ def create(
 ) -> tuple[KeyPair, str]:
     """Make a key pair; the second value is the private key (PEM), which is kept nowhere.
 
-    RSA keys have 2048 bits. The fingerprint is EC2's: sha1 of the private key's DER for RSA, sha256 of the public key
+    RSA keys have 2048 bits. The fingerprint is sha1 of the private key's DER for RSA, sha256 of the public key
     for ed25519.
     """
     private: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -57,14 +57,14 @@ def create(
 def import_(caller: Caller, core: Core, name: str, material: bytes, tags: Mapping[str, str] | None = None) -> KeyPair:
     """Register a public key: OpenSSH's form, RFC 4716's, PEM, or base64 of DER. InvalidValue for anything else."""
     if not material.strip():
-        raise InvalidValue("The request must contain the parameter PublicKeyMaterial", reason="missing")
+        raise InvalidValue("There is no public key.", noun="keypair", reason="key")
     wanted = parse(material)
     return _add(caller, core, name, wanted, tags or {}, "keypair.import")
 
 
 def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[str, str], verb: str) -> KeyPair:
     if not name or len(name) > 255 or not name.isprintable():
-        text = f"Value ({name}) for parameter KeyName is invalid: 1 to 255 printable characters."
+        text = "A key pair's name has 1 to 255 printable characters."
         raise InvalidValue(text, noun="keypair", ident=name, reason="name")
     with core.store.write() as tx:
         key = KeyPair(uuid=new_uuid(), project=caller.project, name=name, tags=dict(tags), wanted=wanted)
@@ -77,24 +77,17 @@ def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[st
         return key
 
 
-def delete(caller: Caller, core: Core, *, name: str = "", ident: str = "") -> KeyPair | None:
-    """Delete by name or id; None when there was none (EC2 then says yes all the same)."""
+def delete(caller: Caller, core: Core, uuid: str) -> KeyPair:
+    """Delete a key pair; instances that were launched with it keep the public key."""
     with core.store.write() as tx:
-        key = tx.named(KeyPair, name, caller.project) if name else None
-        if ident:
-            try:
-                key = find.by_ec2(caller, tx, KeyPair, [ident])[0]
-            except NotFound:
-                return None
-        if key is None:
-            return None
+        key = find.living(caller, tx, KeyPair, uuid)
         tx.want_gone(key)
         tx.make_tombstone(key)
         tx.add_journal_line(caller, key, "keypair.delete", outcome="done")
         return key
 
 
-def listing(caller: Caller, core: Core, names: Sequence[str] = (), ids: Sequence[str] = ()) -> list[KeyPair]:
+def listing(caller: Caller, core: Core, names: Sequence[str] = (), uuids: Sequence[str] = ()) -> list[KeyPair]:
     """The project's key pairs; NotFound when a named one does not exist."""
     with core.store.read() as tx:
-        return find.chosen(caller, tx, KeyPair, names, ids, absent)
+        return find.chosen(caller, tx, KeyPair, names, uuids, absent)

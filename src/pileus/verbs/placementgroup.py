@@ -8,7 +8,7 @@ from pileus.model.errors import Conflict, Duplicate, InvalidValue
 from pileus.model.ids import new_uuid
 from pileus.model.placementgroup import PlacementGroup, Wanted
 from pileus.rules import find
-from pileus.rules.placementgroup import named, unknown
+from pileus.rules.placementgroup import unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,20 +33,20 @@ def create(
         return group
 
 
-def delete(caller: Caller, core: Core, name: str) -> None:
-    """Delete a group by name, or id. Raises NotFound, Conflict while instances are in it."""
+def delete(caller: Caller, core: Core, uuid: str) -> None:
+    """Delete a group. Raises NotFound, Conflict while instances are in it."""
     with core.store.write() as tx:
-        group = named(caller, tx, name)
+        group = find.living(caller, tx, PlacementGroup, uuid)
         tx.lock(group)
         if tx.referrers(group.uuid):
-            text = f"The placement group '{name}' is in use and may not be deleted."
-            raise Conflict(text, noun="placementgroup", ident=name, reason="in-use")
+            text = f"The {group.label} is in use and may not be deleted."
+            raise Conflict(text, noun="placementgroup", ident=group.name, reason="in-use")
         tx.want_gone(group)
         tx.make_tombstone(group)
         tx.add_journal_line(caller, group, "placementgroup.delete", outcome="done")
 
 
-def listing(caller: Caller, core: Core, names: Sequence[str] = (), ids: Sequence[str] = ()) -> list[PlacementGroup]:
+def listing(caller: Caller, core: Core, names: Sequence[str] = (), uuids: Sequence[str] = ()) -> list[PlacementGroup]:
     """The project's groups; NotFound when one that is named does not exist."""
     with core.store.read() as tx:
-        return find.chosen(caller, tx, PlacementGroup, names, ids, unknown)
+        return find.chosen(caller, tx, PlacementGroup, names, uuids, unknown)

@@ -25,7 +25,9 @@ def test_nearest_entry_wins() -> None:
     assert told(Conflict("x", noun="securitygroup", reason="in-use")) == ("DependencyViolation", "x", 400)
     assert told(Conflict("x", noun="instance", reason="protected")) == ("OperationNotPermitted", "x", 400)
     assert told(Conflict("x", noun="instance", reason="other")) == ("IncorrectState", "x", 400)
-    assert told(NotFound("x", noun="router", reason="default")) == ("VPCIdNotSpecified", "x", 400)
+    assert told(NotFound("x", noun="router", reason="other")) == ("InvalidVpcID.NotFound", "x", 400)
+    default = told(NotFound("x", noun="router", reason="default"))
+    assert default == ("VPCIdNotSpecified", WORDINGS["NotFound", "router", "default"], 400)
 
 
 def test_nouns_are_called_as_amazon_calls_them() -> None:

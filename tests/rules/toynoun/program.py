@@ -51,7 +51,7 @@ def lived(nouns: Any, verbs: Any) -> None:
     with site.store.read() as tx:
         assert recount.differences(tx) == []
         assert tx.usage(f"project:{ann.project}")[f"project:{ann.project}", "reminders"] == 2
-    verbs.delete(ann, site.core, milk.ec2_id)
+    verbs.delete(ann, site.core, milk.uuid)
     site.settle()
     assert ("reminder", milk.uuid) not in site.engine.bodies
     assert [row.name for row in verbs.listing(ann, site.core)] == ["bread"]

@@ -27,16 +27,16 @@ def create(caller: Caller, core: Core, name: str, wanted: Wanted) -> Reminder:
         return row
 
 
-def delete(caller: Caller, core: Core, ident: str) -> None:
-    """Delete a reminder by id or name. Raises NotFound."""
+def delete(caller: Caller, core: Core, uuid: str) -> None:
+    """Delete a reminder. Raises NotFound."""
     with core.store.write() as tx:
-        row = find.by_any(caller, tx, Reminder, ident)
+        row = find.living(caller, tx, Reminder, uuid)
         row = tx.want(row, msgspec.structs.replace(row.wanted, gone=True))
         tx.add_journal_line(caller, row, "reminder.delete", goal=row.generation)
         tx.wake(row)
 
 
-def listing(caller: Caller, core: Core, names: Sequence[str] = (), ids: Sequence[str] = ()) -> list[Reminder]:
+def listing(caller: Caller, core: Core, names: Sequence[str] = (), uuids: Sequence[str] = ()) -> list[Reminder]:
     """The project's reminders; NotFound when one that is named does not exist."""
     with core.store.read() as tx:
-        return find.chosen(caller, tx, Reminder, names, ids, lambda name: NotFound(name, noun="reminder"))
+        return find.chosen(caller, tx, Reminder, names, uuids, lambda name: NotFound(name, noun="reminder"))

@@ -215,14 +215,16 @@ _LABEL = re.compile(rf"\b(The )?({'|'.join(NOUNS)}) ({_UUID})\b")
 """A noun in a message of the core: kind and uuid (`Noun.label`)."""
 
 WORDINGS: dict[tuple[str, str, str], str] = {
-    (
-        "Conflict",
-        "securitygroup",
-        "default",
-    ): 'the specified group: "{ident}" name: "default" cannot be deleted by a user',
+    ("Conflict", "placementgroup", "in-use"): "The placement group '{ident}' is in use and may not be deleted.",
+    ("Conflict", "securitygroup", "default"): (
+        'the specified group: "{ident}" name: "default" cannot be deleted by a user'
+    ),
     ("Conflict", "securitygroup", "in-use"): "resource {ident} has a dependent object",
     ("DryRun", "", ""): "Request would have succeeded, but DryRun flag is set.",
     ("Duplicate", "securitygroup", "rule"): 'the specified rule "{ident}, ALLOW" already exists',
+    ("InvalidValue", "keypair", "name"): (
+        "Value ({ident}) for parameter KeyName is invalid: 1 to 255 printable characters."
+    ),
     ("InvalidValue", "", "rule-twice"): "The same permission must not appear multiple times",
     ("NotFound", "router", "default"): "This project has no default VPC; name one.",
     ("NotFound", "securitygroup", "name"): "The security group '{ident}' does not exist in default VPC",

@@ -6,9 +6,11 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.tag import shown, specified
-from pileus.model.errors import Unsupported
+from pileus.model.errors import NotFound, Unsupported
 from pileus.model.keypair import KeyPair
+from pileus.rules import keypair as keypair_rules
 from pileus.verbs import keypair as verbs
 
 
@@ -36,6 +38,8 @@ def create(call: Call) -> dict[str, Any]:
 def import_(call: Call) -> dict[str, Any]:
     """Register a public key."""
     tags = specified(call.args, "key-pair")["key-pair"]
+    if not call.args["PublicKeyMaterial"].strip():
+        raise missing("PublicKeyMaterial")
     key = verbs.import_(call.caller, call.core, call.args["KeyName"], call.args["PublicKeyMaterial"], tags)
     return _rendered(key)
 
@@ -44,7 +48,8 @@ def import_(call: Call) -> dict[str, Any]:
 def describe(call: Call) -> dict[str, Any]:
     """List key pairs, by name, by id, or all."""
     args = call.args
-    keys = verbs.listing(call.caller, call.core, args.get("KeyNames", ()), args.get("KeyPairIds", ()))
+    uuids = uuids_of(call, KeyPair, args.get("KeyPairIds", ()))
+    keys = verbs.listing(call.caller, call.core, args.get("KeyNames", ()), uuids)
     key_items = [{**_rendered(key), "KeyType": key.wanted.type, "CreateTime": key.created} for key in keys]
     if args.get("IncludePublicKey"):
         for item, key in zip(key_items, keys, strict=True):
@@ -58,8 +63,16 @@ def delete(call: Call) -> dict[str, Any]:
     name, ident = call.args.get("KeyName", ""), call.args.get("KeyPairId", "")
     if not name and not ident:
         raise missing("KeyName or KeyPairId")
-    key = verbs.delete(call.caller, call.core, name=name, ident=ident)
-    return {"Return": True, "KeyPairId": key.ec2_id} if key else {"Return": True}
+    try:
+        uuid = uuid_of(call, KeyPair, ident) if ident else _uuid_of_name(call, name)
+        return {"Return": True, "KeyPairId": verbs.delete(call.caller, call.core, uuid).ec2_id}
+    except NotFound:
+        return {"Return": True}
+
+
+def _uuid_of_name(call: Call, name: str) -> str:
+    with call.core.store.read() as tx:
+        return keypair_rules.named(call.caller, tx, name).uuid
 
 
 _FILTERS = filters.of_members("KeyName", "KeyPairId", others={"fingerprint": "KeyFingerprint"})

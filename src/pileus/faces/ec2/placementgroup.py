@@ -6,9 +6,11 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.ids import uuids_of
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue, Unsupported
 from pileus.model.placementgroup import PlacementGroup, Wanted
+from pileus.rules import placementgroup as placementgroup_rules
 from pileus.verbs import placementgroup as verbs
 
 POLICIES = {
@@ -60,14 +62,17 @@ def create(call: Call) -> dict[str, Any]:
 def describe(call: Call) -> dict[str, Any]:
     """List groups, by name, by id, or all."""
     args = call.args
-    groups = verbs.listing(call.caller, call.core, args.get("GroupNames", ()), args.get("GroupIds", ()))
+    uuids = uuids_of(call, PlacementGroup, args.get("GroupIds", ()))
+    groups = verbs.listing(call.caller, call.core, args.get("GroupNames", ()), uuids)
     return paging.listed(args, "PlacementGroups", [rendered(group, call) for group in groups], _FILTERS)
 
 
 @action("DeletePlacementGroup")
 def delete(call: Call) -> dict[str, Any]:
-    """Delete a group that no instance is in."""
-    verbs.delete(call.caller, call.core, call.args["GroupName"])
+    """Delete a group that no instance is in, by name or id."""
+    with call.core.store.read() as tx:
+        group = placementgroup_rules.named(call.caller, tx, call.args["GroupName"])
+    verbs.delete(call.caller, call.core, group.uuid)
     return {}
 
 
