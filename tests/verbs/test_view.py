@@ -122,8 +122,8 @@ def test_two_projects_see_nothing_of_each_other(site: Site, ann: Caller, tiny: I
         lambda: image.deregister(bob, site.core, tiny.ec2_id),
         lambda: keypair.listing(bob, site.core, uuids=[key.uuid]),
         lambda: keypair.delete(bob, site.core, key.uuid),
-        lambda: network.routers(bob, site.core, [network.routers(ann, site.core)[0].ec2_id]),
-        lambda: network.subnets(bob, site.core, [network.subnets(ann, site.core)[0].subnet.ec2_id]),
+        lambda: network.routers(bob, site.core, [network.routers(ann, site.core)[0].uuid]),
+        lambda: network.subnets(bob, site.core, [network.subnets(ann, site.core)[0].subnet.uuid]),
     ):
         with pytest.raises(NotFound):
             attempt()

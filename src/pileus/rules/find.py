@@ -47,29 +47,27 @@ def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead
 
 
 def known(caller: Caller, tx: Reader, cls: type[N], uuids: Iterable[str], *, dead: bool = False) -> list[N]:
-    """The nouns with these uuids, in that order, each once, those that are to go too; with `dead` those that are gone.
+    """The nouns with these uuids, in that order, each once; with `dead` those too that are gone or to go.
 
     Raises NotFound naming all that are none, DamagedRow.
     """
     wanted = list(dict.fromkeys(uuids))
     nouns = tx.many(cls, wanted)
-    known_nouns = [
-        nouns[uuid]
+    missing = [
+        uuid
         for uuid in wanted
-        if uuid in nouns and visible(caller, nouns[uuid]) and (dead or nouns[uuid].gone is None)
+        if uuid not in nouns
+        or not visible(caller, nouns[uuid])
+        or not (dead or (nouns[uuid].gone is None and not nouns[uuid].wanted.gone))
     ]
-    if len(known_nouns) < len(wanted):
-        have = {noun.uuid for noun in known_nouns}
-        raise _absent(caller, tx, cls, [uuid for uuid in wanted if uuid not in have])
-    return known_nouns
+    if missing:
+        raise _absent(caller, tx, cls, missing)
+    return [nouns[uuid] for uuid in wanted]
 
 
 def living(caller: Caller, tx: Reader, cls: type[N], uuid: str) -> N:
     """The noun with this uuid that is not gone and not to go. Raises NotFound, DamagedRow."""
-    noun = tx.get(cls, uuid)
-    if noun is None or noun.gone is not None or noun.wanted.gone or not visible(caller, noun):
-        raise _absent(caller, tx, cls, [uuid])
-    return noun
+    return known(caller, tx, cls, [uuid])[0]
 
 
 def _absent(caller: Caller, tx: Reader, cls: type[Noun], uuids: Sequence[str]) -> PileusError:

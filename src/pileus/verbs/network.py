@@ -35,21 +35,17 @@ class SubnetView(msgspec.Struct, frozen=True, kw_only=True):
     free: int
 
 
-def routers(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[Router]:
-    """The project's routers (EC2's VPCs), all or those with these EC2 ids."""
+def routers(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[Router]:
+    """The project's routers, all or those with these uuids."""
     with core.store.read() as tx:
-        rows = tx.list(Router, project=caller.project)
-        if ids:
-            rows = find.by_ec2(caller, tx, Router, ids)
+        rows = find.known(caller, tx, Router, uuids) if uuids else tx.list(Router, project=caller.project)
     return [router for router in rows if not router.wanted.gone]
 
 
-def subnets(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[SubnetView]:
-    """The project's subnets, all or those with these EC2 ids."""
+def subnets(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[SubnetView]:
+    """The project's subnets, all or those with these uuids."""
     with core.store.read() as tx:
-        rows = tx.list(Subnet, project=caller.project)
-        if ids:
-            rows = find.by_ec2(caller, tx, Subnet, ids)
+        rows = find.known(caller, tx, Subnet, uuids) if uuids else tx.list(Subnet, project=caller.project)
         networks = tx.many(Network, [subnet.wanted.network for subnet in rows])
         over = tx.many(Router, [network.wanted.router or "" for network in networks.values()])
         address_counts = tx.claim_counts([f"subnet:{subnet.uuid}" for subnet in rows])

@@ -61,9 +61,7 @@ def create(
 def listing(caller: Caller, core: Core, uuids: Sequence[str] = (), names: Sequence[str] = ()) -> list[SecurityGroup]:
     """The project's groups, all or those named by uuid or by name (each must exist)."""
     with core.store.read() as tx:
-        going = [group.uuid for group in find.known(caller, tx, SecurityGroup, uuids) if group.wanted.gone]
-        if going:
-            raise find.absent(SecurityGroup, going)
+        find.known(caller, tx, SecurityGroup, uuids)
         groups = [g for g in tx.list(SecurityGroup, project=caller.project) if not g.wanted.gone]
     for name in names:
         if name not in {group.name for group in groups}:

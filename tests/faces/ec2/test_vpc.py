@@ -360,3 +360,15 @@ def test_limits_of_a_project(cloud: Cloud) -> None:
         ec2.create_route(RouteTableId=table, DestinationCidrBlock=f"11.{number}.0.0/16", GatewayId=gateway)
     with refused("RouteLimitExceeded"):
         ec2.create_route(RouteTableId=table, DestinationCidrBlock="12.0.0.0/16", GatewayId=gateway)
+
+
+def test_a_vpc_that_is_to_go_is_not_there(account: Account) -> None:
+    vpc = account.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    account.ec2.delete_vpc(VpcId=vpc)
+    for attempt in (
+        lambda: account.ec2.describe_vpcs(VpcIds=[vpc]),
+        lambda: account.ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsSupport"),
+        lambda: account.ec2.delete_vpc(VpcId=vpc),
+    ):
+        with refused("InvalidVpcID.NotFound", match=f"The vpc ID '{vpc}' does not exist"):
+            attempt()

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, Handler, action
+from pileus.faces.ec2.ids import uuid_of
+from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.errors import WireError
 from pileus.verbs import network as verbs
@@ -123,7 +125,7 @@ def group_associations(call: Call) -> dict[str, Any]:
 @action("DescribeStaleSecurityGroups")
 def stale_groups(call: Call) -> dict[str, Any]:
     """Lists only: none, as no rule refers to a group of another VPC, or to one that was deleted."""
-    verbs.routers(call.caller, call.core, [call.args["VpcId"]])
+    verbs.routers(call.caller, call.core, [uuid_of(call, Router, call.args["VpcId"])])
     paging.paged(call.args, [])
     return {"StaleSecurityGroupSet": []}
 

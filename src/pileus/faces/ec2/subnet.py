@@ -6,7 +6,7 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
-from pileus.faces.ec2.ids import uuid_of
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.names import zone_id
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue
@@ -44,7 +44,7 @@ def _zone(call: Call) -> str:
 
 
 def _made(call: Call, subnet: Subnet) -> dict[str, Any]:
-    (view,) = networks.subnets(call.caller, call.core, [subnet.ec2_id])
+    (view,) = networks.subnets(call.caller, call.core, [subnet.uuid])
     return _subnet(call, view)
 
 
@@ -68,7 +68,7 @@ def modify_attribute(call: Call) -> dict[str, Any]:
 @action("DescribeSubnets")
 def describe(call: Call) -> dict[str, Any]:
     """List subnets, by id or all."""
-    views = networks.subnets(call.caller, call.core, call.args.get("SubnetIds", ()))
+    views = networks.subnets(call.caller, call.core, uuids_of(call, Subnet, call.args.get("SubnetIds", ())))
     return paging.listed(call.args, "Subnets", [_subnet(call, view) for view in views], _SUBNET_FILTERS)
 
 

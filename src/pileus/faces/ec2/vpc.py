@@ -7,7 +7,7 @@ from typing import Any
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.dhcpoptions import DEFAULT
-from pileus.faces.ec2.ids import uuid_of
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.dhcpoptionset import DhcpOptionSet
@@ -43,7 +43,7 @@ def delete(call: Call) -> dict[str, Any]:
 @action("DescribeVpcs")
 def describe(call: Call) -> dict[str, Any]:
     """List VPCs, by id or all."""
-    routers = networks.routers(call.caller, call.core, call.args.get("VpcIds", ()))
+    routers = networks.routers(call.caller, call.core, uuids_of(call, Router, call.args.get("VpcIds", ())))
     return paging.listed(call.args, "Vpcs", [_vpc(router, call.caller.account_id) for router in routers], _VPC_FILTERS)
 
 
@@ -87,7 +87,7 @@ def disassociate_range(call: Call) -> dict[str, Any]:
 @action("DescribeVpcAttribute")
 def describe_attribute(call: Call) -> dict[str, Any]:
     """One attribute of one VPC."""
-    (router,) = networks.routers(call.caller, call.core, [call.args["VpcId"]])
+    (router,) = networks.routers(call.caller, call.core, [uuid_of(call, Router, call.args["VpcId"])])
     member, value = {
         "enableDnsSupport": ("EnableDnsSupport", router.wanted.dns_support),
         "enableDnsHostnames": ("EnableDnsHostnames", router.wanted.dns_hostnames),
