@@ -192,11 +192,10 @@ def _live(world: World, broker: RabbitMq, weather: Weather, *, kill: bool) -> No
     until(lambda: all(state is State.RUNNING for state in states().values()))
     if kill:
         broker.kill()
-    ec2 = {shown.instance.uuid: shown.instance.ec2_id for shown in view.listing(me, two)[0]}
     stopped, started, ended = first[:2], first[2:4], first[4:]
-    power.stop(me, one, [ec2[uuid] for uuid in (*stopped, *started)])
-    power.start(me, two, [ec2[uuid] for uuid in started])
-    power.terminate(me, two, [ec2[uuid] for uuid in ended])
+    power.stop(me, one, [*stopped, *started])
+    power.start(me, two, started)
+    power.terminate(me, two, ended)
     later = some(2)
     if kill:
         time.sleep(5)
@@ -211,8 +210,8 @@ def _live(world: World, broker: RabbitMq, weather: Weather, *, kill: bool) -> No
         if min(weather.counts.values()) > 3:
             break
         # Too little said for the weather to have done much: the user goes on until it has.
-        power.stop(me, one, [ec2[started[0]]])
+        power.stop(me, one, [started[0]])
         until(lambda: states() == wanted | {started[0]: State.STOPPED})
-        power.start(me, two, [ec2[started[0]]])
+        power.start(me, two, [started[0]])
         until(lambda: states() == wanted)
     assert min(weather.counts.values()) > 3, weather.counts

@@ -83,7 +83,7 @@ class Captures:
         world = self._world
         self._count += 1
         request = image.CaptureRequest(
-            instance=expectation.ec2_id, name=f"capture-{self._count}", reboot=world.random.random() < 0.5
+            instance=expectation.uuid, name=f"capture-{self._count}", reboot=world.random.random() < 0.5
         )
         world.log("user: capture", expectation.uuid, request.name, "with a reboot" if request.reboot else "")
         images: list[Image] = []
@@ -93,7 +93,7 @@ class Captures:
     def _deregister(self, capture: Kept) -> None:
         world = self._world
         world.log("user: deregister", capture.uuid)
-        if self._attempt(lambda: image.deregister(world.cloud.caller, world.core, capture.ec2_id)):
+        if self._attempt(lambda: image.deregister(world.cloud.caller, world.core, capture.uuid)):
             capture.deregistered = True
 
     def look(self, tx: Reader) -> None:

@@ -67,8 +67,8 @@ def test_what_was_asked_before_a_jump_comes_about_after_the_next_resync(
 ) -> None:
     first, second = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
     site.settle()
-    power.stop(ann, site.core, [first.ec2_id])
-    power.terminate(ann, site.core, [second.ec2_id])
+    power.stop(ann, site.core, [first.uuid])
+    power.terminate(ann, site.core, [second.uuid])
     # A worker that takes one and dies.
     assert lease_wake(site.store) is not None
     site.now += hours * 3600

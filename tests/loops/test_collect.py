@@ -63,7 +63,7 @@ def test_an_image_goes_when_nothing_has_named_it_for_its_time(site: Site, ann: C
     image.register(ann, site.core, "other", Wanted(digest=other))
     kept.later(30 * DAY)
     assert kept.look() == []
-    image.deregister(ann, site.core, image_row.ec2_id)
+    image.deregister(ann, site.core, image_row.uuid)
     kept.later(7 * DAY)
     assert kept.look() == []
     kept.later(OFTEN + 1)
@@ -109,11 +109,11 @@ def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller,
     image_row = image.register(ann, site.core, "mine", Wanted(digest=digest, format="qcow2"))
     (row,) = site.launch(ann, Launch(image=image_row.ec2_id))
     site.settle()
-    image.deregister(ann, site.core, image_row.ec2_id)
+    image.deregister(ann, site.core, image_row.uuid)
     for _ in range(2):
         kept.later(30 * DAY)
         assert kept.look() == []
-    terminate(ann, site.core, [row.ec2_id])
+    terminate(ann, site.core, [row.uuid])
     site.settle()
     assert kept.look() == []
     kept.later(8 * DAY)
@@ -123,7 +123,7 @@ def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller,
 def test_what_a_capture_will_be_is_needed_before_it_is_there(site: Site, ann: Caller, tiny: Image, kept: Kept) -> None:
     (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
-    capture = image.capture(ann, site.core, image.CaptureRequest(instance=row.ec2_id, name="captured"))
+    capture = image.capture(ann, site.core, image.CaptureRequest(instance=row.uuid, name="captured"))
     site.settle()
     with site.store.read() as tx:
         stored_row = tx.get(Image, capture.uuid)
@@ -166,7 +166,7 @@ def test_uploading_and_deleting_stays_within_the_quota(site: Site, kept: Kept) -
             digests.append(writing.keep().digest)
         kept.later(1)
         image_row = image.register(caller, site.core, "mine", Wanted(digest=digests[-1], size=1 << 30))
-        image.deregister(caller, site.core, image_row.ec2_id)
+        image.deregister(caller, site.core, image_row.uuid)
         kept.later(bounds.DELETED_IMAGE.most)
         kept.collector.relieve()
     assert [kept.store.has(digest) for digest in digests] == [False] * 5 + [True] * 3

@@ -60,7 +60,7 @@ def source(site: Site, ann: Caller, tiny: Image) -> Instance:
 
 
 def captured(site: Site, ann: Caller, source: Instance, *, reboot: bool = False) -> str:
-    return image.capture(ann, site.core, image.CaptureRequest(instance=source.ec2_id, name="kept", reboot=reboot)).uuid
+    return image.capture(ann, site.core, image.CaptureRequest(instance=source.uuid, name="kept", reboot=reboot)).uuid
 
 
 def row(site: Site, uuid: str) -> Image:
@@ -108,7 +108,7 @@ def test_a_terminate_waits_for_captures_that_were_asked_for_before(
     site: Site, ann: Caller, source: Instance, inbox: Inbox
 ) -> None:
     uuid = captured(site, ann, source)
-    power.terminate(ann, site.core, [source.ec2_id])
+    power.terminate(ann, site.core, [source.uuid])
     site.work()
     named, waiting = row(site, uuid).ec2_id, site.row(source.uuid)
     with site.store.read() as tx:
@@ -126,7 +126,7 @@ def test_a_fault_ends_the_capture_and_not_the_wait(site: Site, ann: Caller, sour
     with pytest.raises(Fault):
         site.agents["h1"].step(uuid)
     stub_of(site)._faults = None
-    power.terminate(ann, site.core, [source.ec2_id])
+    power.terminate(ann, site.core, [source.uuid])
     site.hear("h1")
     site.settle()
     image_row = row(site, uuid)
@@ -166,9 +166,9 @@ def test_given_up_while_it_is_pending(site: Site, ann: Caller, source: Instance,
         assert "CaptureUnavailable to end: later" in waits_for(tx, image_row, site.now)
     with pytest.raises(Conflict):
         site.launch(ann, Launch(image=image_row.ec2_id))
-    image.deregister(ann, site.core, image_row.ec2_id)
+    image.deregister(ann, site.core, image_row.uuid)
     with pytest.raises(NotFound):
-        image.deregister(ann, site.core, image_row.ec2_id)
+        image.deregister(ann, site.core, image_row.uuid)
     site.settle()
     assert row(site, uuid).gone is not None
     assert stub_of(site).captures == {}
@@ -196,7 +196,7 @@ def test_a_host_that_lost_its_book_finds_what_it_had_captured(
     uuid = captured(site, ann, source)
     site.settle()
     before = content_seen(row(site, uuid))
-    power.terminate(ann, site.core, [source.ec2_id])
+    power.terminate(ann, site.core, [source.uuid])
     site.settle()
     assert site.row(source.uuid).gone is not None
     agent = site.agents["h1"]
@@ -238,12 +238,12 @@ def test_a_host_with_captures_is_not_removed(site: Site, ann: Caller, source: In
     inbox.why = Fault("CaptureUnavailable", "later")
     uuid = captured(site, ann, source)
     site.settle()
-    power.terminate(ann, site.core, [source.ec2_id])
+    power.terminate(ann, site.core, [source.uuid])
     site.settle()
     admin = site.caller("blue", admin=True)
     with pytest.raises(Conflict, match="captures"):
         host.remove(admin, site.core, "h1")
-    image.deregister(ann, site.core, row(site, uuid).ec2_id)
+    image.deregister(ann, site.core, row(site, uuid).uuid)
     site.settle()
     host.remove(admin, site.core, "h1")
 

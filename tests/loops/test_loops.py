@@ -83,11 +83,11 @@ class TestOrders:
 
     def test_whatever_changes_gives_a_higher_revision(self, site: Site, ann: Caller, row: Instance) -> None:
         changes = (
-            lambda: tag.put(ann, site.core, [row.ec2_id], {"k": "v"}),
-            lambda: power.stop(ann, site.core, [row.ec2_id]),
-            lambda: power.start(ann, site.core, [row.ec2_id]),
-            lambda: power.reboot(ann, site.core, [row.ec2_id]),
-            lambda: power.terminate(ann, site.core, [row.ec2_id]),
+            lambda: tag.put(ann, site.core, [("instance", row.uuid)], {"k": "v"}),
+            lambda: power.stop(ann, site.core, [row.uuid]),
+            lambda: power.start(ann, site.core, [row.uuid]),
+            lambda: power.reboot(ann, site.core, [row.uuid]),
+            lambda: power.terminate(ann, site.core, [row.uuid]),
         )
         site.settle()
         revisions = [site.row(row.uuid).revision]
@@ -113,7 +113,7 @@ class TestOrders:
         assert len(site.sent) == before + 1
 
     def test_a_tombstone_is_left_alone(self, site: Site, ann: Caller, row: Instance) -> None:
-        power.terminate(ann, site.core, [row.ec2_id])
+        power.terminate(ann, site.core, [row.uuid])
         site.settle()
         gone = site.row(row.uuid)
         assert gone.gone is not None
@@ -181,7 +181,7 @@ class TestEngine:
 
     def test_a_row_waits_for_its_ports(self, site: Site, ann: Caller, row: Instance) -> None:
         site.settle()
-        power.terminate(ann, site.core, [row.ec2_id])
+        power.terminate(ann, site.core, [row.uuid])
 
         def fails(_call: str, _uuid: str) -> None:
             raise Fault("Unreachable", "no engine")
@@ -199,7 +199,7 @@ class TestEngine:
     def test_a_worker_that_slept_brings_nothing_back(self, site: Site, ann: Caller, row: Instance) -> None:
         (key,) = (key for key in site.engine.specs if key[0] == "port")
         slept = site.engine.specs[key]
-        power.terminate(ann, site.core, [row.ec2_id])
+        power.terminate(ann, site.core, [row.uuid])
         site.settle()
         site.engine.ensure(slept)
         assert key not in site.engine.bodies
@@ -262,7 +262,7 @@ def test_it_all_runs_in_threads(url: Callable[[str], str]) -> None:
             except NoCapacity:  # no host has reported yet
                 assert time.monotonic() < end
         until(State.RUNNING, 6)
-        ids = [shown.instance.ec2_id for shown in view.listing(me, cloud.core)[0]]
+        ids = [shown.instance.uuid for shown in view.listing(me, cloud.core)[0]]
         power.stop(me, cloud.core, ids)
         until(State.STOPPED, 6)
         power.start(me, cloud.core, ids)

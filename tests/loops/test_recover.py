@@ -141,13 +141,13 @@ def test_a_store_that_is_up_to_date_is_opened_as_it_is(site: Site, row: Instance
 def test_nothing_changes_and_nothing_goes_out_before(site: Site, ann: Caller, row: Instance) -> None:
     process = Process(site)
     with pytest.raises(Unavailable, match="try again shortly"):
-        power.stop(ann, process.core, [row.ec2_id])
+        power.stop(ann, process.core, [row.uuid])
     assert not runner.work(process.core)
     process.gate.send("h1", Order(uuid=row.uuid, revision=(9, 9)))
     assert process.orders == []
     assert list(process.recovery.missing()) == ["host h1", "network engine"]
     process.opened()
-    power.stop(ann, process.core, [row.ec2_id])
+    power.stop(ann, process.core, [row.uuid])
     site.settle()
     assert state(site.row(row.uuid)) is State.STOPPED
 
@@ -157,8 +157,8 @@ def test_an_old_copy_is_brought_up_to_its_hosts(site: Site, ann: Caller, tiny: I
     site.settle()
     old = copied(site)
     comes = site.launch(ann, Launch(image=tiny.ec2_id))[0]
-    power.stop(ann, site.core, [row.ec2_id])
-    power.terminate(ann, site.core, [goes.ec2_id])
+    power.stop(ann, site.core, [row.uuid])
+    power.terminate(ann, site.core, [goes.uuid])
     securitygroup.create(ann, site.core, "late", "")
     site.settle()
     before, bodies = kept(site), site.agents["h1"].provider.bodies.keys()  # type: ignore[attr-defined]
@@ -187,7 +187,7 @@ def test_a_store_that_is_gone_is_made_again(site: Site, ann: Caller, row: Instan
     site.settle()
     assert kept(site) == before
     assert site.agents["h1"].provider.logs[row.uuid] == log  # type: ignore[attr-defined]
-    power.terminate(ann, process.core, [row.ec2_id])
+    power.terminate(ann, process.core, [row.uuid])
     site.settle()
     assert site.row(row.uuid).gone is not None
     with site.store.read() as tx:
@@ -334,14 +334,14 @@ def test_what_is_asked_of_a_silent_hosts_instance_is_done_when_it_is_back(
     old = copied(site)
     for call in (power.stop, power.start):
         for each in (row, first, second):
-            call(ann, site.core, [each.ec2_id])
+            call(ann, site.core, [each.uuid])
         site.settle()
-    tag.put(ann, site.core, [first.ec2_id, second.ec2_id], {"colour": "blue"})
+    tag.put(ann, site.core, [("instance", first.uuid), ("instance", second.uuid)], {"colour": "blue"})
     site.settle()
     n = site.row(second.uuid).wanted.power.n
     replaced(site, old)
     process = without_h2(site)
-    power.stop(ann, process.core, [first.ec2_id])
+    power.stop(ann, process.core, [first.uuid])
     agent = site.agents.pop("h2")
     site.settle()
     assert [host for host, _ in process.orders if host == "h2"] == []
@@ -414,7 +414,7 @@ def test_a_copy_that_only_a_silent_host_shows_to_be_old_is_recovered_when_that_r
         away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
         site.settle()
     old = copied(site)
-    power.stop(ann, site.core, [away.ec2_id])
+    power.stop(ann, site.core, [away.uuid])
     site.settle()
     replaced(site, old)
     process = Process(site, silent=("h2",))
@@ -427,7 +427,7 @@ def test_a_copy_that_only_a_silent_host_shows_to_be_old_is_recovered_when_that_r
     site.now += LOST_AFTER
     process.hear("h1")
     for colour in ("red", "green", "blue"):
-        tag.put(ann, process.core, [row.ec2_id, away.ec2_id], {"colour": colour})
+        tag.put(ann, process.core, [("instance", row.uuid), ("instance", away.uuid)], {"colour": colour})
         site.settle()
     site.agents["h2"] = agent
     process.silent.clear()
@@ -456,7 +456,7 @@ def test_a_copy_from_before_a_host_came_is_recovered_when_that_reports(
     agent = site.agents.pop("h2")
     process = Process(site).opened()
     for number in range(12):
-        tag.put(ann, process.core, [row.ec2_id], {"number": str(number)})
+        tag.put(ann, process.core, [("instance", row.uuid)], {"number": str(number)})
         site.settle(1)
     with site.store.read() as tx:
         assert agent.book.start.highest < (tx.meta("incarnation"), tx.meta("counter"))
@@ -479,7 +479,7 @@ def test_a_host_that_was_removed_and_readmitted_is_no_stranger(site: Site, ann: 
     with moved_to(site, "h2"):
         row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
         site.settle()
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     hosts.remove(root, site.core, "h2")
     assert Process(site).opened().recovery.outcome is None
@@ -499,7 +499,7 @@ def test_a_host_that_was_away_and_knows_nothing_newer_goes_on(site: Site, ann: C
     process.hear("h1")
     site.now += recover.GRACE
     process.hear("h1")
-    power.stop(ann, process.core, [away.ec2_id])
+    power.stop(ann, process.core, [away.uuid])
     process.silent.clear()
     process.hear("h2")
     site.settle()
@@ -513,7 +513,7 @@ def test_what_the_store_that_was_had_decided_is_refused_however_late_it_comes(
     """Though the store that was put in its place has given that revision to something else by then."""
     Process(site).opened()
     old = copied(site)
-    tag.put(ann, site.core, [row.ec2_id], {"colour": "red"})
+    tag.put(ann, site.core, [("instance", row.uuid)], {"colour": "red"})
     one_step(site.core)
     late = [order for _, order in site.sent if order.uuid == row.uuid]
     site.sent.clear()
@@ -528,7 +528,7 @@ def test_what_the_store_that_was_had_decided_is_refused_however_late_it_comes(
         assert late[-1].revision <= (tx.meta("incarnation"), tx.meta("counter"))
     assert late[-1].revision > site.row(row.uuid).revision
     assert not site.agents["h1"].take(late[-1])
-    power.stop(ann, process.core, [row.ec2_id])
+    power.stop(ann, process.core, [row.uuid])
     site.settle()
     assert (state(site.row(row.uuid)), site.row(row.uuid).tags) == (State.STOPPED, row.tags)
 
@@ -539,7 +539,7 @@ def test_a_copy_from_before_the_last_opening_is_found_though_it_has_counted_on(
     """It is put in the other's place while a process runs that has seen no higher revision."""
     old = copied(site)
     process = Process(site).opened()
-    power.stop(ann, process.core, [row.ec2_id])
+    power.stop(ann, process.core, [row.uuid])
     site.settle()
     replaced(site, old)
     site.store.reached = NEVER
@@ -561,7 +561,7 @@ def test_a_clock_that_was_set_back_makes_no_earlier_opening(site: Site, ann: Cal
     replaced(site, old)
     site.now -= 3600
     process = Process(site).opened()
-    power.stop(ann, process.core, [row.ec2_id])
+    power.stop(ann, process.core, [row.uuid])
     site.settle()
     assert state(site.row(row.uuid)) is State.STOPPED
 

@@ -153,7 +153,7 @@ def test_a_host_whose_answer_cannot_be_merged_is_left_out_and_the_others_are_rec
         site.launch(ann, Launch(image=tiny.ec2_id))
         site.settle()
     old = copied(site)
-    tag.put(ann, site.core, [here.ec2_id], {"colour": "red"})
+    tag.put(ann, site.core, [("instance", here.uuid)], {"colour": "red"})
     site.settle()
     site.agents["evil"].book.forgotten = (1, 1)
     replaced(site, old)

@@ -38,7 +38,7 @@ def tagged_since(site: Site, ann: Caller, tiny: Image, host: str) -> tuple[Insta
         (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
         site.settle()
         old = copied(site)
-        tag.put(ann, site.core, [instance.ec2_id], {"colour": "red"})
+        tag.put(ann, site.core, [("instance", instance.uuid)], {"colour": "red"})
         site.settle()
     return instance, old
 
@@ -111,7 +111,7 @@ def test_a_host_whose_disk_is_full_does_not_keep_the_cloud_closed(site: Site, an
     assert "No space left on device" in why["host h2"]
     with site.store.read() as tx:
         assert ("HostUnheard", "h2") in {(each.code, each.ident) for each in doctor.view(tx, site.now).findings}
-    power.stop(ann, process.core, [here.ec2_id])
+    power.stop(ann, process.core, [here.uuid])
     agent = site.agents.pop("h2")
     site.settle()
     assert state(site.row(here.uuid)) is State.STOPPED
@@ -142,7 +142,7 @@ def test_a_cloud_whose_only_host_hangs_opens_after_30_seconds(site: Site, ann: C
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.settle()
     old = copied(site) if what == "copy" else empty()
-    tag.put(ann, site.core, [row.ec2_id], {"colour": "red"})
+    tag.put(ann, site.core, [("instance", row.uuid)], {"colour": "red"})
     site.settle()
     replaced(site, old)
     process = Process(site, silent=("h1",))
@@ -166,7 +166,7 @@ def test_a_store_that_no_host_was_ever_known_to_waits_for_the_first(site: Site) 
         site.now += TICK
     assert not process.recovery.opened
     with pytest.raises(Unavailable):
-        tag.put(site.caller(), process.core, ["i-1"], {"a": "b"})
+        tag.put(site.caller(), process.core, [("instance", "none")], {"a": "b"})
 
 
 def test_a_report_that_shows_more_than_the_store_gave_begins_the_recovery_without_an_answer(
@@ -175,7 +175,7 @@ def test_a_report_that_shows_more_than_the_store_gave_begins_the_recovery_withou
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.settle()
     old = copied(site)
-    power.stop(ann, site.core, [row.ec2_id])
+    power.stop(ann, site.core, [row.uuid])
     site.settle()
     fill(site, "h1")
     replaced(site, old)

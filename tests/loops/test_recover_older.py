@@ -37,7 +37,7 @@ def stopped_after_copy(site: Site, ann: Caller, core: Core, image: Image) -> tup
     (instance,) = site.launch(ann, Launch(image=image.ec2_id))
     site.settle()
     older_copy = copied(site)
-    power.stop(ann, core, [instance.ec2_id])
+    power.stop(ann, core, [instance.uuid])
     site.settle()
     return instance, older_copy
 
@@ -108,7 +108,7 @@ def test_rows_cached_in_a_lost_time_are_not_shown_for_what_came_instead(site: Si
     site.settle()
     older_copy = copied(site)
     user.create(SYSTEM, process.core, "lost", "lost", admin=False, limits={})
-    power.stop(ann, process.core, [instance.ec2_id])
+    power.stop(ann, process.core, [instance.uuid])
     site.settle()
     assert "lost" in _users(process)
     replaced(site, older_copy)
@@ -127,7 +127,7 @@ def test_the_engine_is_not_asked_before_steps_that_were_decided_in_the_lost_time
     """They tell the engine what the recovered store does not know, and it would never look for."""
     process = Process(site).opened()
     instance, older_copy = stopped_after_copy(site, ann, process.core, tiny)
-    power.start(ann, process.core, [instance.ec2_id])
+    power.start(ann, process.core, [instance.uuid])
     (leased,) = site.store.lease_wakes(1)
     replaced(site, older_copy)
     with pytest.raises(Unavailable), site.store.write():

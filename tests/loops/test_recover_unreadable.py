@@ -45,7 +45,7 @@ def damage_owned(site: Site, row: Instance, cls: type[Noun]) -> str:
 
 def test_an_instance_whose_port_the_engine_removed_stays_terminated(site: Site, ann: Caller, row: Instance) -> None:
     copy = copied(site)
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.work()
     assert not any(kind == Port.KIND for kind, _ in site.engine.specs)
     site.sent.clear()  # its host never hears of it
@@ -66,7 +66,7 @@ def test_an_unreadable_instance_that_its_host_removed_is_dropped(
     site: Site, ann: Caller, row: Instance, damaged: tuple[type[Noun], ...]
 ) -> None:
     copy = copied(site)
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     assert site.row(row.uuid).gone is not None
     replaced(site, copy)
@@ -149,8 +149,8 @@ def test_a_row_that_is_made_anew_beside_an_unreadable_one_is_not_counted_twice(
 def test_what_was_asked_of_an_unreadable_instance_is_taken_from_the_journal(
     site: Site, ann: Caller, row: Instance
 ) -> None:
-    power.reboot(ann, site.core, [row.ec2_id])
-    power.stop(ann, site.core, [row.ec2_id])
+    power.reboot(ann, site.core, [row.uuid])
+    power.stop(ann, site.core, [row.uuid])
     wanted = site.row(row.uuid).wanted
     replaced(site, copied(site))
     damage(site, Instance, row.uuid)
@@ -165,7 +165,7 @@ def test_what_was_asked_of_an_unreadable_instance_is_taken_from_the_journal(
 
 
 def test_an_unreadable_instance_that_was_being_terminated_ends(site: Site, ann: Caller, row: Instance) -> None:
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     replaced(site, copied(site))
     damage(site, Instance, row.uuid)
     process = Process(site)
@@ -197,7 +197,7 @@ def test_an_instance_that_was_unreadable_in_the_recovery_is_ordered_in_its_incar
     assert state(site.row(row.uuid)) is State.RUNNING
     with site.store.read() as tx:
         assert recount.differences(tx) == []
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     assert site.row(row.uuid).gone is not None
 
@@ -207,7 +207,7 @@ def test_an_instance_that_was_unreadable_waits_for_a_host_that_the_store_was_rec
 ) -> None:
     site.host("h2")
     copy = copied(site)
-    power.stop(ann, site.core, [row.ec2_id])
+    power.stop(ann, site.core, [row.uuid])
     site.settle()
     replaced(site, copy)
     damage(site, Instance, row.uuid, "wanted")
@@ -258,7 +258,7 @@ def test_an_instance_that_was_unreadable_when_its_host_was_heard_waits_no_longer
     process.recovery.tick()
     assert process.recovery.opened, process.recovery.missing()
     assert site.row(row.uuid).assigned.unheard is not None
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     wanted = site.row(row.uuid).wanted
     damage(site, Instance, row.uuid, "wanted")
     process.silent.clear()

@@ -60,7 +60,7 @@ def history(site: Site, caller: Caller, image: Image, times: int) -> list[Instan
     for _ in range(times):
         gone += site.launch(caller, Launch(image=image.ec2_id))
         site.settle(3)
-        power.terminate(caller, site.core, [gone[-1].ec2_id])
+        power.terminate(caller, site.core, [gone[-1].uuid])
         site.settle(3)
     return gone
 
@@ -88,7 +88,7 @@ def test_what_was_forgotten_is_gone_from_an_old_copy_though_the_engine_is_as_old
     site.settle()
     old, engine = copied(site), site.engine
     before = dict(engine.bodies), dict(engine.specs), dict(engine.removed)
-    power.terminate(ann, site.core, [row.ec2_id for row in goes])
+    power.terminate(ann, site.core, [row.uuid for row in goes])
     site.settle()
     history(site, ann, tiny, 10)
     assert not {row.uuid for row in goes} & site.agents["h1"].book.removed.keys()

@@ -128,7 +128,7 @@ def test_a_guests_own_shutdown_ends_what_was_launched_so(site: Site, row: Instan
 
 
 def test_a_shutdown_of_an_earlier_number_ends_nothing(site: Site, ann: Caller, row: Instance) -> None:
-    power.start(ann, site.core, [row.ec2_id])
+    power.start(ann, site.core, [row.uuid])
     say(site, 1, bodies={row.uuid: body(row, running=False, satisfied=1)})
     assert not site.row(row.uuid).wanted.gone
     say(site, 2, bodies={row.uuid: body(row, running=False, satisfied=0)})
@@ -155,7 +155,7 @@ def test_what_ran_before_is_not_ended_by_a_fault(site: Site, row: Instance) -> N
 class TestRemoval:
     @pytest.fixture
     def going(self, site: Site, ann: Caller, row: Instance) -> Instance:
-        power.terminate(ann, site.core, [row.ec2_id])
+        power.terminate(ann, site.core, [row.uuid])
         site.work()
         return site.row(row.uuid)
 

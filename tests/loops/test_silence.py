@@ -29,7 +29,7 @@ def steps_in(site: Site, seconds: int) -> int:
 def test_instances_of_a_silent_host_are_looked_at_seldom(site: Site, ann: Caller, tiny: Image) -> None:
     rows = site.launch(ann, Launch(image=tiny.ec2_id, least=10, most=10))
     site.settle()
-    power.stop(ann, site.core, [row.ec2_id for row in rows])
+    power.stop(ann, site.core, [row.uuid for row in rows])
     site.now += LOST_AFTER
     steps_in(site, 10)
     assert steps_in(site, 120) <= 3 * len(rows)
@@ -45,10 +45,10 @@ def test_what_is_asked_while_a_host_is_silent_is_sent_at_once_all_the_same(
     (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
     site.now += LOST_AFTER
-    power.stop(ann, site.core, [row.ec2_id])
+    power.stop(ann, site.core, [row.uuid])
     steps_in(site, 4)
     site.sent.clear()
-    power.start(ann, site.core, [row.ec2_id])
+    power.start(ann, site.core, [row.uuid])
     site.work()
     assert [order.uuid for _, order in site.sent] == [row.uuid]
 
@@ -58,7 +58,7 @@ def test_a_host_that_speaks_again_before_it_was_seen_to_be_lost_is_told_at_once(
 ) -> None:
     (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
-    power.stop(ann, site.core, [row.ec2_id])
+    power.stop(ann, site.core, [row.uuid])
     site.now += LOST_AFTER
     steps_in(site, 4)
     site.sent.clear()

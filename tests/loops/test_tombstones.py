@@ -29,11 +29,11 @@ def test_a_token_of_instances_that_are_forgotten_makes_nothing_anew(
     request = Launch(image=tiny.ec2_id, least=2, most=2, token="once")
     first = launch(ann, site.core, request)
     site.settle()
-    terminate(ann, site.core, [site.row(first[0]).ec2_id])
+    terminate(ann, site.core, [site.row(first[0]).uuid])
     site.settle()
     runner.resync(site.core)
     assert [view.instance.uuid for view in shown(ann, site.core, request)] == first[1:]
-    terminate(ann, site.core, [site.row(first[1]).ec2_id])
+    terminate(ann, site.core, [site.row(first[1]).uuid])
     site.settle()
     runner.resync(site.core)
     with site.store.read() as tx:

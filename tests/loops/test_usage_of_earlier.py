@@ -35,7 +35,7 @@ def test_a_row_without_a_size_gets_one_and_is_not_charged_twice(site: Site, ann:
     with site.store.read() as tx:
         assert tx.usage() == usage
         assert recount.differences(tx) == []
-    power.terminate(ann, site.core, [instance.ec2_id])
+    power.terminate(ann, site.core, [instance.uuid])
     site.settle()
     with site.store.read() as tx:
         assert recount.differences(tx) == []
@@ -44,10 +44,10 @@ def test_a_row_without_a_size_gets_one_and_is_not_charged_twice(site: Site, ann:
 def test_a_resize_before_any_loop_looked_charges_the_difference(site: Site, ann: Caller, tiny: Image) -> None:
     (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
-    power.stop(ann, site.core, [instance.ec2_id])
+    power.stop(ann, site.core, [instance.uuid])
     site.settle()
     _without_size(site, site.row(instance.uuid))
-    modify.modify(ann, site.core, instance.ec2_id, modify.Change(flavor="m1.large"))
+    modify.modify(ann, site.core, instance.uuid, modify.Change(flavor="m1.large"))
     assert site.row(instance.uuid).assigned.size.disk == instance.assigned.size.disk
     with site.store.read() as tx:
         assert recount.differences(tx) == []
@@ -56,7 +56,7 @@ def test_a_resize_before_any_loop_looked_charges_the_difference(site: Site, ann:
 def test_what_a_host_has_cleared_is_given_back(site: Site, ann: Caller, tiny: Image) -> None:
     (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
-    power.terminate(ann, site.core, [instance.ec2_id])
+    power.terminate(ann, site.core, [instance.uuid])
     with site.store.write() as tx:
         _, leaving = loop.plan(site.core, tx, tx.need(Instance, instance.uuid))
     _without_size(site, leaving)

@@ -161,7 +161,7 @@ class Users:
         elif verb == "terminate-again":
             dead = [expectation for expectation in self.expectations.values() if expectation.gone]
             if dead:
-                self._try(lambda: power.terminate(world.cloud.caller, world.core, [random.choice(dead).ec2_id]))
+                self._try(lambda: power.terminate(world.cloud.caller, world.core, [random.choice(dead).uuid]))
         elif living:
             self._change(verb, random.choice(living))
         if random.random() < 0.25:
@@ -171,19 +171,21 @@ class Users:
         caller, core = self._world.cloud.caller, self._world.core
         self._world.log("user:", verb, expectation.uuid)
         if verb == "start":
-            if self._try(lambda: power.start(caller, core, [expectation.ec2_id])):
+            if self._try(lambda: power.start(caller, core, [expectation.uuid])):
                 expectation.running, expectation.ended, expectation.asked = True, False, True
         elif verb == "stop":
-            if self._try(lambda: power.stop(caller, core, [expectation.ec2_id])):
+            if self._try(lambda: power.stop(caller, core, [expectation.uuid])):
                 expectation.running, expectation.asked = False, True
         elif verb == "reboot":
-            self._try(lambda: power.reboot(caller, core, [expectation.ec2_id]))
+            self._try(lambda: power.reboot(caller, core, [expectation.uuid]))
         elif verb == "terminate":
-            if self._try(lambda: power.terminate(caller, core, [expectation.ec2_id])):
+            if self._try(lambda: power.terminate(caller, core, [expectation.uuid])):
                 expectation.gone = expectation.asked = True
                 self.addresses.left(expectation.uuid)
         elif verb == "tag":
-            self._try(lambda: tag.put(caller, core, [expectation.ec2_id], {"n": str(self._world.random.random())}))
+            self._try(
+                lambda: tag.put(caller, core, [("instance", expectation.uuid)], {"n": str(self._world.random.random())})
+            )
         expectation.unsure = expectation.unsure or self._unknown
 
     def _launch(self) -> None:

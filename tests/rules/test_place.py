@@ -110,7 +110,7 @@ def test_no_host_is_given_more_than_it_has(
             else:
                 assert could >= count
         elif what == "terminate" and uuids:
-            power.terminate(ann, site.core, [site.row(uuids.pop(int(str(first)) % len(uuids))).ec2_id])
+            power.terminate(ann, site.core, [site.row(uuids.pop(int(str(first)) % len(uuids))).uuid])
             if second:
                 site.settle(3)
         elif what == "state":
@@ -157,7 +157,7 @@ def test_sixty_four_who_launch_at_once_where_little_is_left_are_given_no_more_th
     with ThreadPoolExecutor(THREADS) as pool:
         asking = [pool.submit(ask, *each) for each in requests]
         if uuids[:ended]:
-            power.terminate(ann, site.core, [site.row(uuid).ec2_id for uuid in uuids[:ended]])
+            power.terminate(ann, site.core, [site.row(uuid).uuid for uuid in uuids[:ended]])
         while not all(each.done() for each in asking):
             site.settle(1)
             check(site, policy)
@@ -174,13 +174,13 @@ def test_containers_take_none_of_a_hosts_processors() -> None:
     root = site.image(ann, "root", kind="container", format="tar")
     uuids = launch(ann, site.core, Launch(image=root.ec2_id, flavor="basic", least=64, most=64))
     site.settle()
-    modify(ann, site.core, site.row(uuids[0]).ec2_id, Change(flavor="unlimited"))
+    modify(ann, site.core, site.row(uuids[0]).uuid, Change(flavor="unlimited"))
     with site.store.read() as tx:
         assert recount.differences(tx) == []
         hosts = [(scope, used) for (scope, resource), used in tx.usage().items() if resource == "vcpus"]
         assert [used for scope, used in hosts if scope.startswith("host:")] == []
         assert [used for scope, used in hosts if scope.startswith("project:")] == [65]
-    power.terminate(ann, site.core, [row.ec2_id for row in site.rows(uuids)])
+    power.terminate(ann, site.core, [row.uuid for row in site.rows(uuids)])
     site.settle()
     with site.store.read() as tx:
         assert recount.differences(tx) == []

@@ -130,11 +130,11 @@ def test_it_obeys_again(site: Site, ann: Caller, row: Instance) -> None:
     spec, body = held(site, row.uuid)
     forget(site, row.uuid)
     adopt.adopt(ann, site.core, spec, "h1", body)
-    power.stop(ann, site.core, [row.ec2_id])
+    power.stop(ann, site.core, [row.uuid])
     site.settle()
     assert state(site.row(row.uuid)) is State.STOPPED
-    tag.put(ann, site.core, [row.ec2_id], {"more": "1"})
-    power.terminate(ann, site.core, [row.ec2_id])
+    tag.put(ann, site.core, [("instance", row.uuid)], {"more": "1"})
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     assert site.row(row.uuid).gone is not None
     assert site.agents["h1"].provider.bodies == {}  # type: ignore[attr-defined]

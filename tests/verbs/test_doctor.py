@@ -65,7 +65,7 @@ def test_a_store_that_only_verbs_and_loops_wrote_is_well(site: Site, admin: Call
 
 
 def test_what_ended_stays_in_view_as_a_tombstone(site: Site, ann: Caller, admin: Caller, row: Instance) -> None:
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     view = doctor.look(admin, site.core)
     assert codes(view) == []
@@ -104,7 +104,7 @@ def test_rows_that_cannot_go_on_are_found(site: Site, admin: Caller, row: Instan
 def test_requests_and_wakes_that_wait_too_long_and_silent_hosts_are_found(
     site: Site, ann: Caller, admin: Caller, row: Instance
 ) -> None:
-    power.stop(ann, site.core, [row.ec2_id])
+    power.stop(ann, site.core, [row.uuid])
     site.now += doctor_rules.PATIENCE + 1
     assert {code for code, _ in codes(doctor.look(admin, site.core))} == {"RowWaits", "WakeLate", "HostSilent"}
     site.settle(12)
@@ -117,7 +117,7 @@ def test_only_what_is_known_to_be_gone_is_swept(site: Site, ann: Caller, admin: 
     for kind, uuid in (("port", port.uuid), ("port", new_uuid()), ("image", row.wanted.image)):
         with pytest.raises(NotFound):
             doctor.sweep(admin, site.core, kind, uuid)
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     site.engine.bodies["port", port.uuid] = SeenBody(kind="port", uuid=port.uuid, revision=port.revision)
     doctor.sweep(admin, site.core, "port", port.uuid)
@@ -129,7 +129,7 @@ def test_an_order_for_an_instance_that_is_gone_is_taken_back(
 ) -> None:
     agent = site.agents["h1"]
     book_entry = agent.book.entries[row.uuid]
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     agent.book.removed.clear()
     agent.book.keep(book_entry)
@@ -161,7 +161,7 @@ def test_an_instance_that_no_row_names_is_taken_in_and_goes_on(
     view = doctor.look(admin, site.core)
     assert codes(view) == []
     assert [(entry.uuid, entry.host, entry.settled) for entry in view.instances] == [(row.uuid, "h1", True)]
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     assert codes(doctor.look(admin, site.core)) == []
     assert row.uuid not in site.agents["h1"].book.entries

@@ -76,7 +76,7 @@ def test_what_runs_runs_on_without_the_trait(site: Site, ann: Caller, tiny: Imag
     site.settle()
     hosts.change_traits(root, site.core, "h2", remove=["ssd"])
     for verb in (stop, start):
-        verb(ann, site.core, [row.ec2_id])
+        verb(ann, site.core, [row.uuid])
         site.settle()
     before = site.row(row.uuid)
     assert (before.seen.running, before.assigned.host) == (True, "h2")
@@ -96,12 +96,12 @@ def test_a_host_without_the_trait_does_not_take_the_flavor_by_another_way(
     hosts.set_duty(root, site.core, "h2", "drained")
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.settle()
-    stop(ann, site.core, [row.ec2_id])
+    stop(ann, site.core, [row.uuid])
     site.settle()
     with pytest.raises(NoCapacity):
-        modify(ann, site.core, row.ec2_id, Change(flavor=fast))
+        modify(ann, site.core, row.uuid, Change(flavor=fast))
     hosts.change_traits(root, site.core, "h1", ["ssd"])
-    modify(ann, site.core, row.ec2_id, Change(flavor=fast))
+    modify(ann, site.core, row.uuid, Change(flavor=fast))
     wanted = site.row(row.uuid).wanted
     with site.store.read() as tx:
         assert tx.need(Flavor, wanted.flavor).name == fast

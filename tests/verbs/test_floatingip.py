@@ -68,11 +68,11 @@ def test_a_router_has_an_address_outside_while_something_needs_it(site: Site, an
     site.settle()
     addresses = addresses_of(site)
     assert len(set(addresses.values())) == len(addresses) == 2
-    power.terminate(ann, site.core, [site.row(uuids[0]).ec2_id])
+    power.terminate(ann, site.core, [site.row(uuids[0]).uuid])
     site.settle()
     assert addresses_of(site) == addresses
-    power.terminate(ann, site.core, [site.row(uuids[1]).ec2_id])
-    power.stop(red, site.core, [site.row(other).ec2_id])
+    power.terminate(ann, site.core, [site.row(uuids[1]).uuid])
+    power.stop(red, site.core, [site.row(other).uuid])
     site.settle()
     assert addresses_of(site) == {red.project: addresses[red.project]}
     launch(ann, site.core, Launch(image=tiny.ec2_id))
@@ -88,7 +88,7 @@ def test_more_projects_than_addresses(site: Site, tiny: Image) -> None:
         (uuid,) = launch(caller, site.core, Launch(image=tiny.ec2_id))
         site.settle()
         assert list(addresses_of(site)) == [caller.project]
-        power.terminate(caller, site.core, [site.row(uuid).ec2_id])
+        power.terminate(caller, site.core, [site.row(uuid).uuid])
         site.settle()
     assert floatingip.allocate(site.caller("last"), site.core).assigned.address
 
@@ -105,6 +105,10 @@ def test_routers_follow_when_another_range_is_chosen(site: Site, ann: Caller, ti
     assert (spec.address, spec.outside) == ("203.0.113.10", "203.0.113.0/24")
     with site.store.read() as tx:
         assert recount.differences(tx) == []
+
+
+def uuid_of(site: Site, ident: str) -> str:
+    return site.store.identities(Instance, [ident])[ident].uuid
 
 
 def test_the_order_of_an_instance_names_its_public_address(site: Site, ann: Caller, vms: list[str]) -> None:
@@ -140,7 +144,7 @@ def test_an_address_goes_to_a_port_and_comes_back(site: Site, ann: Caller, vms: 
     assert associated.wanted.association.startswith("eipassoc-")
     assert floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0]) == associated
     site.work()
-    (shown,), _ = view.listing(ann, site.core, [vms[0]])
+    (shown,), _ = view.listing(ann, site.core, [uuid_of(site, vms[0])])
     nic = shown.nics[0]
     assert nic.floating == floatingip.listing(ann, site.core)[0].floating
     order = spec(site, floating)
@@ -181,7 +185,7 @@ def test_termination_leaves_the_address_to_its_project(site: Site, ann: Caller, 
     floating = floatingip.allocate(ann, site.core)
     floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0])
     site.work()
-    power.terminate(ann, site.core, [vms[0]])
+    power.terminate(ann, site.core, [uuid_of(site, vms[0])])
     (listed_address,) = floatingip.listing(ann, site.core)
     assert listed_address.port is None
     with pytest.raises(Conflict):

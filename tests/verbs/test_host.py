@@ -52,7 +52,7 @@ def test_a_host_that_is_drained_keeps_what_it_has_and_gets_nothing_new(
         assert verbs.set_duty(root, site.core, "h1", duty).wanted.state == duty
     with pytest.raises(NoCapacity):
         launch(ann, site.core, Launch(image=tiny.ec2_id))
-    power.reboot(ann, site.core, [row.ec2_id])
+    power.reboot(ann, site.core, [row.uuid])
     site.settle()
     assert state(site.row(row.uuid)) is State.RUNNING
     assert site.row(row.uuid).seen.reboot == 1
@@ -95,7 +95,7 @@ def test_only_a_host_that_holds_nothing_is_removed(site: Site, ann: Caller, tiny
         verbs.remove(root, site.core, "h1")
     with pytest.raises(Conflict, match="heard of"):
         verbs.remove(root, site.core, "h1", forget=True)
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     with pytest.raises(Conflict):  # its body may still be there
         verbs.remove(root, site.core, "h1")
     site.settle()
@@ -127,7 +127,7 @@ def test_a_forgotten_host_keeps_its_instances_and_nobody_else_gets_them(
     lost = site.agents.pop("h1")
     verbs.remove(root, site.core, "h1", forget=True)
     site.host("h2")
-    power.terminate(ann, site.core, [rows[1].ec2_id])
+    power.terminate(ann, site.core, [rows[1].uuid])
     site.settle(40)
     staying, going = site.row(rows[0].uuid), site.row(rows[1].uuid)
     assert (staying.assigned.host, staying.gone, state(staying)) == ("h1", None, State.RUNNING)
@@ -151,7 +151,7 @@ def test_a_removed_host_has_no_usage_left(site: Site, ann: Caller, tiny: Image, 
     (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
     site.settle()
     assert row.assigned.host == "h1"
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     verbs.remove(root, site.core, "h1")
     with site.store.read() as tx:

@@ -113,7 +113,7 @@ def test_what_ended_gives_its_quota_back_when_it_is_gone(site: Site) -> None:
     tiny = site.image(ann)
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.settle()
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     with pytest.raises(QuotaExceeded):
         launch(ann, site.core, Launch(image=tiny.ec2_id))
     site.settle()
@@ -199,7 +199,7 @@ def test_a_token_that_led_to_nothing_may_be_used_again(site: Site) -> None:
     site.settle()
     with pytest.raises(QuotaExceeded):
         launch(ann, site.core, Launch(image=tiny.ec2_id, token="t"))
-    power.terminate(ann, site.core, [first.ec2_id])
+    power.terminate(ann, site.core, [first.uuid])
     site.settle()
     assert len(launch(ann, site.core, Launch(image=tiny.ec2_id, token="t"))) == 1
 
@@ -218,7 +218,7 @@ def test_a_token_outlives_its_instances(site: Site, ann: Caller, tiny: Image) ->
     request = Launch(image=tiny.ec2_id, token="t")
     row = site.launch(ann, request)[0]
     site.settle()
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     assert launch(ann, site.core, request) == [row.uuid]
 

@@ -8,6 +8,7 @@ from pileus.loops import engine
 from pileus.model.caller import Caller
 from pileus.model.errors import Conflict, InvalidValue, NoCapacity, NotFound, QuotaExceeded
 from pileus.model.host import Capacity, ProviderLimits
+from pileus.model.ids import new_uuid
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.port import Port
@@ -37,7 +38,7 @@ def port_of(site: Site, row: Instance) -> Port:
 def test_other_groups_reach_the_port_and_the_store_knows_who_uses_them(site: Site, ann: Caller, row: Instance) -> None:
     group = securitygroup.create(ann, site.core, "web", "d")
     before = port_of(site, row).generation
-    modify(ann, site.core, row.ec2_id, Change(groups=(group.ec2_id,)))
+    modify(ann, site.core, row.uuid, Change(groups=(group.uuid,)))
     port = port_of(site, row)
     assert (port.wanted.groups, port.generation) == ((group.uuid,), before + 1)
     with pytest.raises(Conflict):
@@ -46,11 +47,11 @@ def test_other_groups_reach_the_port_and_the_store_knows_who_uses_them(site: Sit
 
 def test_nothing_changes_when_one_part_is_wrong(site: Site, ann: Caller, row: Instance) -> None:
     with pytest.raises(NotFound):
-        modify(ann, site.core, row.ec2_id, Change(protected=True, groups=("sg-0123456789abcdef0",)))
+        modify(ann, site.core, row.uuid, Change(protected=True, groups=(new_uuid(),)))
     with pytest.raises(InvalidValue):
-        modify(ann, site.core, row.ec2_id, Change(groups=()))
+        modify(ann, site.core, row.uuid, Change(groups=()))
     with pytest.raises(Conflict):
-        modify(ann, site.core, row.ec2_id, Change(user_data="aGk="))
+        modify(ann, site.core, row.uuid, Change(user_data="aGk="))
     with site.core.store.read() as tx:
         assert tx.need(Instance, row.uuid).wanted == row.wanted
 
@@ -58,7 +59,7 @@ def test_nothing_changes_when_one_part_is_wrong(site: Site, ann: Caller, row: In
 def test_another_projects_instance_is_not_there(site: Site, row: Instance) -> None:
     bob = site.caller("red")
     with pytest.raises(NotFound):
-        modify(bob, site.core, row.ec2_id, Change(protected=True))
+        modify(bob, site.core, row.uuid, Change(protected=True))
 
 
 def usage(site: Site, scope: str) -> tuple[int, int]:
@@ -72,12 +73,12 @@ def test_a_stopped_machine_gets_another_size_on_its_host_and_in_its_quota(
     site: Site, ann: Caller, row: Instance
 ) -> None:
     with pytest.raises(Conflict, match="stop it"):
-        modify(ann, site.core, row.ec2_id, Change(flavor="m1.large"))
-    stop(ann, site.core, [row.ec2_id])
+        modify(ann, site.core, row.uuid, Change(flavor="m1.large"))
+    stop(ann, site.core, [row.uuid])
     site.settle()
-    changed = modify(ann, site.core, row.ec2_id, Change(flavor="m1.large"))
+    changed = modify(ann, site.core, row.uuid, Change(flavor="m1.large"))
     assert usage(site, "host:h1") == usage(site, f"project:{row.project}") == (2, 2048)
-    start(ann, site.core, [row.ec2_id])
+    start(ann, site.core, [row.uuid])
     site.settle()
     spec = site.agents["h1"].book.entries[row.uuid].spec
     assert isinstance(spec, InstanceSpec)
@@ -100,7 +101,7 @@ def test_a_container_gets_another_size_while_it_runs(site: Site, ann: Caller) ->
     image = site.image(ann, "box", format="tar", kind="container")
     (row,) = site.launch(ann, Launch(image=image.ec2_id, flavor="light"))
     site.settle()
-    modify(ann, site.core, row.ec2_id, Change(flavor="vswap-512m"))
+    modify(ann, site.core, row.uuid, Change(flavor="vswap-512m"))
     site.settle()
     spec = site.agents["h1"].book.entries[row.uuid].spec
     assert isinstance(spec, InstanceSpec)
@@ -112,12 +113,12 @@ def test_where_there_is_no_room_nothing_changes(site: Site, where: str, refusal:
     cay = site.caller("small", {"vcpus": 1} if where == "project" else None)
     (row,) = site.launch(cay, Launch(image=site.image(cay).ec2_id))
     site.settle()
-    stop(cay, site.core, [row.ec2_id])
+    stop(cay, site.core, [row.uuid])
     site.settle()
     if where == "host":
         site.plain_host("h1", sequence=1000, capacity=Capacity(vcpus=1, memory=4096, disk=100))
     before = usage(site, "host:h1"), usage(site, f"project:{row.project}")
     with pytest.raises(refusal):
-        modify(cay, site.core, row.ec2_id, Change(flavor="m1.large"))
+        modify(cay, site.core, row.uuid, Change(flavor="m1.large"))
     assert (usage(site, "host:h1"), usage(site, f"project:{row.project}")) == before
     assert site.row(row.uuid).wanted.flavor == row.wanted.flavor

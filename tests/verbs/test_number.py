@@ -47,10 +47,10 @@ def numbered(site: Site, caller: Caller, wanted: int) -> Instance | None:
     return next((instance for instance in instances if instance.assigned.number == wanted), None)
 
 
-def ident(site: Site, caller: Caller, wanted: int) -> str:
+def uuid_of(site: Site, caller: Caller, wanted: int) -> str:
     instance = numbered(site, caller, wanted)
     assert instance is not None
-    return instance.ec2_id
+    return instance.uuid
 
 
 def test_the_lowest_free_ones_are_given_and_given_again(site: Site, ann: Caller, tiny: Image, flat: Flat) -> None:
@@ -59,7 +59,7 @@ def test_the_lowest_free_ones_are_given_and_given_again(site: Site, ann: Caller,
         (501, "10.0.0.111"),
         (502, "10.0.0.112"),
     ]
-    power.terminate(ann, site.core, [ident(site, ann, 501)])
+    power.terminate(ann, site.core, [uuid_of(site, ann, 501)])
     assert one(site, ann, tiny, flat) == (503, "10.0.0.113"), "what goes still has its own"
     site.settle()
     assert numbered(site, ann, 501) is None

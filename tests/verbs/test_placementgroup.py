@@ -79,14 +79,14 @@ def test_a_body_that_is_going_keeps_others_apart_until_it_is_gone(site: Site, an
     request = Launch(image=tiny.ec2_id, placementgroup="apart")
     row = site.launch(ann, request)[0]
     site.settle()
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     with pytest.raises(NoCapacity):
         launch(ann, site.core, request)
     with pytest.raises(Conflict):
         verbs.delete(ann, site.core, group.uuid)
     site.settle()
     again = site.launch(ann, request)[0]
-    power.terminate(ann, site.core, [again.ec2_id])
+    power.terminate(ann, site.core, [again.uuid])
     site.settle()
     verbs.delete(ann, site.core, group.uuid)
     with pytest.raises(NotFound):

@@ -78,11 +78,11 @@ def test_what_goes_is_given_back(site: Site, ann: Caller, tiny: Image) -> None:
     assert used(site, ann)["ports"] == 1
     image_row = image.register(ann, site.core, "i", ImageWanted(size=5 << 30))
     assert used(site, ann)["imagespace"] == before["imagespace"] + 5
-    image.deregister(ann, site.core, image_row.ec2_id)
+    image.deregister(ann, site.core, image_row.uuid)
     key, _ = keypair.create(ann, site.core, "k")
     keypair.delete(ann, site.core, key.uuid)
     site.settle()
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
     assert used(site, ann) == before
     with site.store.read() as tx:
@@ -122,7 +122,7 @@ def test_bytes_of_deleted_images_that_disks_need_take_room(site: Site) -> None:
     for digest in (mine, others):
         image_row = site.image(caller, digest[:3], digest=digest)
         site.launch(caller, Launch(image=image_row.ec2_id, flavor="m1.tiny"))
-        image.deregister(caller, site.core, image_row.ec2_id)
+        image.deregister(caller, site.core, image_row.uuid)
     stored_sizes = {mine: 2 << 30}
     assert image.room(caller, site.core, stored_sizes.get) == 1 << 30
     stored_sizes[mine] += 1

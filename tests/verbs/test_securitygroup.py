@@ -201,7 +201,7 @@ def test_what_is_used_is_not_deleted(site: Site, ann: Caller, tiny: Image, web: 
     with pytest.raises(Conflict) as caught:
         securitygroup.delete(ann, site.core, web.uuid)
     assert caught.value.reason == "in-use"
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
 
     mine = rule(cidr="", group=web.uuid)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.model.errors import Forbidden, InvalidValue, Malformed, NotFound, QuotaExceeded
+from pileus.model.errors import Forbidden, InvalidValue, NotFound, QuotaExceeded
+from pileus.model.ids import new_uuid
 from pileus.model.volume import Volume
 from pileus.verbs import securitygroup, tag
 from pileus.verbs.instance.launch import Launch
@@ -32,17 +33,17 @@ def tags(site: Site, row: Instance) -> dict[str, str]:
 def test_tags_are_set_changed_and_reach_the_host(site: Site, ann: Caller, row: Instance) -> None:
     with site.store.read() as tx:
         volume = tx.referring(Volume, [row.uuid])[0]
-    tag.put(ann, site.core, [row.ec2_id, volume.ec2_id], {"b": "3", "c": "4"})
+    tag.put(ann, site.core, [("instance", row.uuid), ("volume", volume.uuid)], {"b": "3", "c": "4"})
     assert tags(site, row) == {"a": "1", "b": "3", "c": "4"}
-    assert ("volume", "c", "4") in [each[1:] for each in tag.listing(ann, site.core)]
+    assert ("volume", volume.uuid, "c", "4") in tag.listing(ann, site.core)
     site.settle()
     assert site.agents["h1"].specs()[row.uuid].tags == {"a": "1", "b": "3", "c": "4"}
 
 
 def test_the_same_tags_again_are_no_change(site: Site, ann: Caller, row: Instance) -> None:
     before = site.row(row.uuid)
-    tag.put(ann, site.core, [row.ec2_id], {"a": "1"})
-    tag.remove(ann, site.core, [row.ec2_id], {"nothing": None})
+    tag.put(ann, site.core, [("instance", row.uuid)], {"a": "1"})
+    tag.remove(ann, site.core, [("instance", row.uuid)], {"nothing": None})
     assert site.row(row.uuid) == before
 
 
@@ -61,7 +62,7 @@ def test_the_same_tags_again_are_no_change(site: Site, ann: Caller, row: Instanc
 def test_tags_are_taken(
     site: Site, ann: Caller, row: Instance, removed: dict[str, str | None] | None, remaining: dict[str, str]
 ) -> None:
-    tag.remove(ann, site.core, [row.ec2_id], removed)
+    tag.remove(ann, site.core, [("instance", row.uuid)], removed)
     assert tags(site, row) == remaining
 
 
@@ -77,27 +78,27 @@ def test_bad_tags_are_refused(site: Site, ann: Caller, row: Instance) -> None:
         {"AWS:x": ""},
     ):
         with pytest.raises(InvalidValue):
-            tag.put(ann, site.core, [row.ec2_id], wrong)
+            tag.put(ann, site.core, [("instance", row.uuid)], wrong)
     with pytest.raises(QuotaExceeded):
-        tag.put(ann, site.core, [row.ec2_id], {str(number): "" for number in range(49)})
+        tag.put(ann, site.core, [("instance", row.uuid)], {str(number): "" for number in range(49)})
     assert tags(site, row) == before
-    tag.put(ann, site.core, [row.ec2_id], {str(number): "" for number in range(48)})
+    tag.put(ann, site.core, [("instance", row.uuid)], {str(number): "" for number in range(48)})
 
 
 def test_on_all_or_on_none(site: Site, ann: Caller, row: Instance) -> None:
     before = tags(site, row)
-    for bad, error in (("i-00000000000000000", NotFound), ("xyz-1", NotFound), ("i-1", Malformed)):
-        with pytest.raises(error):
-            tag.put(ann, site.core, [row.ec2_id, bad], {"x": "y"})
+    for bad in (("instance", new_uuid()), ("flavor", row.wanted.flavor), ("none", row.uuid)):
+        with pytest.raises(NotFound):
+            tag.put(ann, site.core, [("instance", row.uuid), bad], {"x": "y"})
     assert tags(site, row) == before
 
 
 def test_another_projects_nouns(site: Site, ann: Caller, tiny: Image, row: Instance) -> None:
     bob = site.caller("green")
     group = securitygroup.listing(ann, site.core)[0]
-    for ident in (row.ec2_id, group.ec2_id):
+    for target in (("instance", row.uuid), ("securitygroup", group.uuid), (tag.RULE, group.wanted.rules[0].id)):
         with pytest.raises(NotFound):
-            tag.put(bob, site.core, [ident], {"x": "y"})
+            tag.put(bob, site.core, [target], {"x": "y"})
     with pytest.raises(Forbidden):  # a public image is seen by all, and tagged by its owner
-        tag.put(bob, site.core, [tiny.ec2_id], {"x": "y"})
+        tag.put(bob, site.core, [("image", tiny.uuid)], {"x": "y"})
     assert tag.listing(bob, site.core) == []

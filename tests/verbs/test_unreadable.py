@@ -66,12 +66,12 @@ def test_its_project_its_host_and_the_others_go_on(site: Site, ann: Caller, rows
         assert [row.uuid for row in tx.list(Instance, project=ann.project)] == [first.uuid, other.uuid]
         page = tx.list(Instance, project=ann.project, limit=2)
         assert [row.uuid for row in page] == [first.uuid, other.uuid], "a page is whole"
-    power.stop(ann, site.core, [first.ec2_id])
+    power.stop(ann, site.core, [first.uuid])
     resync(site.core)
     site.settle()
     assert state(site.row(first.uuid)) is State.STOPPED, "its host's reports are taken in"
     with pytest.raises(Unavailable, match="damaged") as caught:
-        power.stop(ann, site.core, [bad.ec2_id])
+        power.stop(ann, site.core, [bad.uuid])
     assert (caught.value.ident, type(caught.value)) == (bad.ec2_id, DamagedRow)
 
 
@@ -79,6 +79,8 @@ def test_it_is_not_told_to_strangers(site: Site, rows: list[Instance]) -> None:
     stranger = site.caller("green")
     with site.store.read() as tx, pytest.raises(NotFound):
         find.by_ec2(stranger, tx, Instance, [rows[1].ec2_id])
+    with site.store.read() as tx, pytest.raises(NotFound):
+        find.known(stranger, tx, Instance, [rows[1].uuid])
 
 
 def test_the_doctor_names_it_and_mends_nothing_away_from_it(site: Site, admin: Caller, rows: list[Instance]) -> None:
@@ -130,7 +132,7 @@ def test_a_recovery_makes_the_row_of_a_host_anew(site: Site, ann: Caller, tiny: 
     with site.store.read() as tx:
         (anew,) = tx.list(Host)
     assert (anew.uuid, anew.name, anew.wanted.state) == (host.uuid, host.name, "active")
-    power.stop(ann, site.core, [instance.ec2_id])
+    power.stop(ann, site.core, [instance.uuid])
     site.settle()
     assert state(site.row(instance.uuid)) is State.STOPPED
 
@@ -141,7 +143,7 @@ def test_an_instance_waits_for_its_end_while_its_ports_row_is_damaged(site: Site
     with site.store.read() as tx:
         (port,) = tx.referring(Port, [instance.uuid])
     damage(site, Port, port.uuid)
-    power.terminate(ann, site.core, [instance.ec2_id])
+    power.terminate(ann, site.core, [instance.uuid])
     site.settle()
     assert site.row(instance.uuid).gone is None, "nobody knows whether the engine let go of the port"
 
@@ -157,7 +159,7 @@ def test_an_instance_ends_when_what_was_damaged_at_its_termination_can_be_read_a
     with site.store.read() as tx:
         (bad,) = tx.list(FloatingIp) if cls is FloatingIp else tx.referring(cls, [instance.uuid])
     damage(site, cls, bad.uuid, "wanted")
-    power.terminate(ann, site.core, [instance.ec2_id])
+    power.terminate(ann, site.core, [instance.uuid])
     site.settle()
     assert site.row(instance.uuid).gone is None
     put_back(site, cls, bad.uuid, bad.wanted)
@@ -181,7 +183,7 @@ def test_a_host_is_given_no_order_that_lacks_what_a_damaged_row_describes(
         named = {SecurityGroup: port.wanted.groups[0], Subnet: port.wanted.subnet}
         bad = tx.need(cls, named.get(cls) or tx.referring(cls, [instance.uuid])[0].uuid)
     damage(site, cls, bad.uuid, "wanted")
-    power.stop(ann, site.core, [instance.ec2_id])
+    power.stop(ann, site.core, [instance.uuid])
     resync(site.core)
     site.settle()
     assert site.agents["h1"].book.entries[instance.uuid].spec == before
@@ -259,7 +261,7 @@ def test_a_column_of_another_type_is_a_damaged_row(
     assert ("RowUnreadable", bad.uuid) in {
         (finding.code, finding.ident) for finding in doctor.look(admin, site.core).findings
     }
-    power.stop(ann, site.core, [instances[1].ec2_id])
+    power.stop(ann, site.core, [instances[1].uuid])
     site.settle()
     assert state(site.row(instances[1].uuid)) is State.STOPPED
 
@@ -271,13 +273,13 @@ def test_a_damaged_line_of_the_journal_stops_nobody(
     only_in_sqlite()
     first, second = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=2, most=2))
     site.settle()
-    power.stop(ann, site.core, [first.ec2_id])
+    power.stop(ann, site.core, [first.uuid])
     with site.store.read() as tx:
         (line,) = tx.journal(open_only=True)
     put(site, tables.journal, line.id, column)
     site.settle()
     assert state(site.row(first.uuid)) is State.STOPPED
-    power.stop(ann, site.core, [second.ec2_id])
+    power.stop(ann, site.core, [second.uuid])
     site.settle()
     with site.store.read() as tx:
         assert tx.journal(open_only=True) == []

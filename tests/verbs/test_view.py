@@ -37,9 +37,9 @@ def test_a_view_has_all_that_is_shown(site: Site, ann: Caller, tiny: Image) -> N
 def test_what_ended_is_shown_without_what_it_held(site: Site, ann: Caller, tiny: Image) -> None:
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     site.settle()
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     site.settle()
-    for ids in ((), (row.ec2_id,)):
+    for ids in ((), (row.uuid,)):
         (shown,), _ = view.listing(ann, site.core, ids)
         assert (shown.state, shown.nics, shown.volumes) == ("terminated", (), ())
 
@@ -50,7 +50,7 @@ def test_the_login_user_outlives_the_image(site: Site, ann: Caller) -> None:
     image_row = image.register(ann, site.core, "debian", about)
     row = site.launch(ann, Launch(image=image_row.ec2_id))[0]
     site.settle()
-    image.deregister(ann, site.core, image_row.ec2_id)
+    image.deregister(ann, site.core, image_row.uuid)
     site.settle()
     site.now += 25 * 3600
     for name in site.agents:
@@ -116,10 +116,10 @@ def test_two_projects_see_nothing_of_each_other(site: Site, ann: Caller, tiny: I
     assert len(ours) == len(theirs) == 2
     assert not ours & theirs
     for attempt in (
-        lambda: view.listing(bob, site.core, [row.ec2_id]),
-        lambda: image.listing(bob, site.core, [private.ec2_id]),
-        lambda: image.deregister(bob, site.core, private.ec2_id),
-        lambda: image.deregister(bob, site.core, tiny.ec2_id),
+        lambda: view.listing(bob, site.core, [row.uuid]),
+        lambda: image.listing(bob, site.core, [private.uuid]),
+        lambda: image.deregister(bob, site.core, private.uuid),
+        lambda: image.deregister(bob, site.core, tiny.uuid),
         lambda: keypair.listing(bob, site.core, uuids=[key.uuid]),
         lambda: keypair.delete(bob, site.core, key.uuid),
         lambda: network.routers(bob, site.core, [network.routers(ann, site.core)[0].uuid]),
@@ -135,7 +135,7 @@ def test_subnets_tell_how_many_addresses_are_free(site: Site, ann: Caller, tiny:
     before = network.subnets(ann, site.core)[0].free
     row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
     assert network.subnets(ann, site.core)[0].free == before - 1
-    power.terminate(ann, site.core, [row.ec2_id])
+    power.terminate(ann, site.core, [row.uuid])
     assert network.subnets(ann, site.core)[0].free == before - 1
     site.settle()
     assert network.subnets(ann, site.core)[0].free == before

@@ -65,6 +65,14 @@ def known(caller: Caller, tx: Reader, cls: type[N], uuids: Iterable[str], *, dea
     return [nouns[uuid] for uuid in wanted]
 
 
+def present(caller: Caller, tx: Reader, cls: type[N], uuid: str) -> N:
+    """The noun with this uuid that is not gone, though it may be to go. Raises NotFound, DamagedRow."""
+    noun = known(caller, tx, cls, [uuid], dead=True)[0]
+    if noun.gone is not None:
+        raise absent(cls, [uuid])
+    return noun
+
+
 def living(caller: Caller, tx: Reader, cls: type[N], uuid: str) -> N:
     """The noun with this uuid that is not gone and not to go. Raises NotFound, DamagedRow."""
     return known(caller, tx, cls, [uuid])[0]

@@ -61,8 +61,8 @@ def within(groups: Iterable[SecurityGroup], router: str, where: str) -> None:
     """Whether these groups are of the VPC of a subnet or an instance (`where`). Raises InvalidValue."""
     for group in groups:
         if group.wanted.router != router:
-            text = f"The security group '{group.ec2_id}' is not in the VPC of the {where}."
-            raise InvalidValue(text, noun="securitygroup", ident=group.ec2_id, reason="other-vpc")
+            text = f"The {group.label} is not in the VPC of the {where}."
+            raise InvalidValue(text, noun="securitygroup", ident=group.uuid, reason="other-vpc")
 
 
 def one(caller: Caller, tx: Reader, ident: str) -> SecurityGroup:

@@ -19,6 +19,7 @@ from pileus.model.sizes import Description, Ident, Idents, Name, Tags
 from pileus.model.volume import Volume
 from pileus.rules import find
 from pileus.rules.image import allow, check_login, check_name, finish_removal, known, own, source
+from pileus.rules.image import allow, check_login, check_name, finish_removal, source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
 
 
 class CaptureRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The parameters of a capture: the instance by EC2 id, uuid or name, which is shut down for it with `reboot`."""
+    """The parameters of a capture of `instance`, which is shut down for it with `reboot`."""
 
     instance: Ident
     name: Name
@@ -72,7 +73,7 @@ def capture(caller: Caller, core: Core, request: CaptureRequest) -> Image:
     with core.store.write() as tx:
         row = _source(caller, tx, request.instance)
         if any(not other.wanted.gone for other in tx.list(Image, project=row.project, name=request.name)):
-            text = f"AMI name {request.name} is already in use by another image."
+            text = f"The project has an image '{request.name}' already."
             raise Duplicate(text, noun="image", ident=request.name)
         wanted = _captured(tx, row, request)
         image = Image(
@@ -91,19 +92,18 @@ def capture(caller: Caller, core: Core, request: CaptureRequest) -> Image:
 
 
 def _named(name: str) -> None:
-    """The names that EC2 takes. Raises InvalidValue."""
+    """Whether a capture may be called so: by the narrowest rule of the dialects. Raises InvalidValue."""
     if not _NAME.fullmatch(name):
-        text = "AMI names must be between 3 and 128 characters long, of letters, digits, spaces and ( ) [ ] . / - ' @ _"
+        text = "A captured image's name has 3 to 128 letters, digits, spaces and ( ) [ ] . / - ' @ _"
         raise InvalidValue(text, noun="image", ident=name, reason="name")
 
 
-def _source(caller: Caller, tx: Reader, ident: str) -> Instance:
-    by_id = ident.startswith("i-")
-    row = find.by_ec2(caller, tx, Instance, [ident])[0] if by_id else find.by_any(caller, tx, Instance, ident)
+def _source(caller: Caller, tx: Reader, uuid: str) -> Instance:
+    row = find.present(caller, tx, Instance, uuid)
     if row.wanted.gone or not row.seen.ever or row.assigned.host is None:
         why = "is to go" if row.wanted.gone else "has never run"
-        text = f"The instance '{row.ec2_id}' {why}: there is nothing to make an image of."
-        raise Conflict(text, noun="instance", ident=row.ec2_id, reason="state")
+        text = f"The {row.label} {why}: there is nothing to make an image of."
+        raise Conflict(text, noun="instance", ident=row.uuid, reason="state")
     return row
 
 
@@ -112,14 +112,14 @@ def _captured(tx: Reader, row: Instance, request: CaptureRequest) -> Wanted:
     with tx.complete():
         disks = [volume for volume in tx.referring(Volume, [row.uuid]) if not volume.wanted.gone]
     if not disks:
-        text = f"The instance '{row.ec2_id}' has no disk to make an image of."
-        raise Unsupported(text, noun="instance", ident=row.ec2_id)
+        text = f"The {row.label} has no disk to make an image of."
+        raise Unsupported(text, noun="instance", ident=row.uuid)
     root, own = disks[0], tx.get(Image, row.wanted.image)
     kind = kind_of(root.wanted.format)
     host = tx.named(Host, row.assigned.host or "")
     if host is None or kind not in host.seen.limits.captures:
-        text = f"The host of '{row.ec2_id}' makes no images of a {kind}'s disk."
-        raise Unsupported(text, noun="instance", ident=row.ec2_id)
+        text = f"The host of {row.label} makes no images of a {kind}'s disk."
+        raise Unsupported(text, noun="instance", ident=row.uuid)
     own_wanted = own.wanted if own is not None else Wanted()
     return Wanted(
         format="tar" if kind == "container" else "qcow2",
@@ -215,12 +215,12 @@ def _deleted(tx: Reader, project: str) -> set[str]:
     return begun - {content(image).digest for image in tx.list(Image)} - {""}
 
 
-def deregister(caller: Caller, core: Core, ident: str) -> None:
+def deregister(caller: Caller, core: Core, uuid: str) -> None:
     """Forget an image; instances that were started from it keep their disks."""
     with core.store.write() as tx:
-        image = find.by_any(caller, tx, Image, ident)
-        if image.wanted.gone or (image.project != caller.project and not caller.admin):
-            raise find.not_found(Image, [ident])
+        image = find.living(caller, tx, Image, uuid)
+        if image.project != caller.project and not caller.admin:
+            raise find.absent(Image, [uuid])
         image = tx.want_gone(image)
         tx.add_journal_line(caller, image, "image.deregister", goal=image.generation)
         if image.wanted.instance:
@@ -231,9 +231,9 @@ def deregister(caller: Caller, core: Core, ident: str) -> None:
             tx.wake(image)
 
 
-def listing(caller: Caller, core: Core, ids: Sequence[str] = ()) -> list[Image]:
-    """The images that the caller may start from, oldest first; `ids` are EC2 ids, each of which must exist."""
+def listing(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[Image]:
+    """The images that the caller may start from, oldest first; `uuids`: these, each of which must exist."""
     with core.store.read() as tx:
-        if ids:
-            return known(find.by_ec2(caller, tx, Image, ids))
+        if uuids:
+            return find.known(caller, tx, Image, uuids)
         return [image for image in tx.list(Image) if find.visible(caller, image) and not image.wanted.gone]

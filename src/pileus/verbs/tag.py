@@ -1,4 +1,4 @@
-"""Tags: on any noun that has an EC2 id; `Noun.check` bounds them."""
+"""Tags: on any noun that users tag; `Noun.check` bounds them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.errors import Forbidden, NotFound
-from pileus.model.image import Image, snapshot_id
+from pileus.model.image import Image
 from pileus.model.instance import Instance, login_user
 from pileus.model.nouns import NOUNS
 from pileus.model.securitygroup import SecurityGroup
@@ -26,19 +26,25 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
-TAGGED: dict[str, type[Noun]] = {cls.PREFIX: cls for cls in NOUNS.values() if cls.TAGGED}
-"""The nouns that users tag, by the prefix of their ids."""
+RULE = "securitygrouprule"
+"""The kind of a rule of a group, which has tags of its own."""
+
+SNAPSHOT = "snapshot"
+"""The kind of what is behind an image, with tags of its own."""
+
+Target = tuple[str, str]
+"""The bearer of tags: the kind and the uuid of a noun, or RULE and the rule's id."""
 
 
 Change = Callable[[dict[str, str]], dict[str, str]]
 
 
-def put(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str]) -> None:
-    """Set these tags on every one of the nouns, or rules of groups, with these EC2 ids, or on none."""
-    _change(caller, core, ids, lambda old: {**old, **tags}, "tag.put")
+def put(caller: Caller, core: Core, targets: Sequence[Target], tags: Mapping[str, str]) -> None:
+    """Set these tags on every one of the nouns and rules of groups, or on none."""
+    _change(caller, core, targets, lambda old: {**old, **tags}, "tag.put")
 
 
-def remove(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, str | None] | None) -> None:
+def remove(caller: Caller, core: Core, targets: Sequence[Target], tags: Mapping[str, str | None] | None) -> None:
     """Take tags away: a key with a value goes only if the value is that; None as value: whatever it is; None: all.
 
     Raises InvalidValue for a system tag; those stay where all others are taken away.
@@ -51,13 +57,13 @@ def remove(caller: Caller, core: Core, ids: Sequence[str], tags: Mapping[str, st
             return {}
         return {k: v for k, v in old.items() if k not in tags or tags[k] not in (None, v)}
 
-    _change(caller, core, ids, left, "tag.remove")
+    _change(caller, core, targets, left, "tag.remove")
 
 
-def _change(caller: Caller, core: Core, ids: Sequence[str], change: Change, verb: str) -> None:
+def _change(caller: Caller, core: Core, targets: Sequence[Target], change: Change, verb: str) -> None:
     with core.store.write() as tx:
-        rules = {ident for ident in ids if ident.startswith("sgr-")}
-        nouns = [_one(caller, tx, ident) for ident in dict.fromkeys(ids) if ident not in rules]
+        rules = {ident for kind, ident in targets if kind == RULE}
+        nouns = [_one(caller, tx, kind, uuid) for kind, uuid in dict.fromkeys(targets) if kind != RULE]
         for noun in nouns:
             tags = change(dict(noun.tags))
             if tags == noun.tags:
@@ -85,43 +91,45 @@ def _change_rules(caller: Caller, tx: Writer, ids: set[str], change: Change, ver
     if missing_ids:
         ident = min(missing_ids)
         message = f"The security group rule ID '{ident}' does not exist"
-        raise NotFound(message, noun="securitygrouprule", ident=ident)
+        raise NotFound(message, noun=RULE, ident=ident)
 
 
-def _one(caller: Caller, tx: Reader, ident: str) -> Noun:
-    prefix = ident.partition("-")[0]
-    if prefix not in TAGGED:
-        raise NotFound(f"The ID '{ident}' is not valid", noun="tagged", ident=ident)
-    noun = find.by_ec2(caller, tx, TAGGED[prefix], [ident])[0]
+def _one(caller: Caller, tx: Reader, kind: str, uuid: str) -> Noun:
+    cls = NOUNS.get(kind)
+    if cls is None or not cls.TAGGED:
+        raise NotFound(f"A {kind} has no tags.", noun="tagged", ident=uuid)
+    noun = find.present(caller, tx, cls, uuid)
     if noun.project != caller.project and not caller.admin:
-        raise Forbidden(f"You may not tag '{ident}'.", noun=noun.KIND, ident=ident)
+        raise Forbidden(f"You may not tag the {noun.label}.", noun=noun.KIND, ident=uuid)
     return noun
 
 
 def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
-    """Every tag in the project, system tags too: (EC2 id, noun, key, value), by noun and key.
+    """Every tag in the project, system tags too: (kind, uuid, key, value), by noun and key.
 
-    A group's rule is a securitygrouprule, the snapshot behind an image a snapshot.
+    A group's rule is a securitygrouprule with its own id, the snapshot behind an image a snapshot with that's uuid.
     """
     tag_rows: list[tuple[str, str, str, str]] = []
 
-    def of(ident: str, kind: str, tags: Mapping[str, str]) -> None:
-        tag_rows.extend((ident, kind, key, value) for key, value in sorted(tags.items()))
+    def of(kind: str, ident: str, tags: Mapping[str, str]) -> None:
+        tag_rows.extend((kind, ident, key, value) for key, value in sorted(tags.items()))
 
     with core.store.read() as tx:
-        for cls in TAGGED.values():
+        for cls in NOUNS.values():
+            if not cls.TAGGED:
+                continue
             nouns = tx.list(cls, project=caller.project)
             instances = [noun for noun in nouns if isinstance(noun, Instance)]
             images = tx.many(Image, {row.wanted.image for row in instances if not row.wanted.login_user})
             for noun in nouns:
                 if isinstance(noun, Instance):
-                    of(noun.ec2_id, noun.KIND, shown(noun, login_user(noun, images.get(noun.wanted.image))))
+                    of(noun.KIND, noun.uuid, shown(noun, login_user(noun, images.get(noun.wanted.image))))
                 elif isinstance(noun, Image):
-                    of(noun.ec2_id, noun.KIND, noun.tags)
-                    of(snapshot_id(noun.ec2_id), "snapshot", noun.wanted.snapshot_tags)
+                    of(noun.KIND, noun.uuid, noun.tags)
+                    of(SNAPSHOT, noun.uuid, noun.wanted.snapshot_tags)
                 else:
-                    of(noun.ec2_id, noun.KIND, noun.tags)
+                    of(noun.KIND, noun.uuid, noun.tags)
                 if isinstance(noun, SecurityGroup):
                     for rule in noun.wanted.rules:
-                        of(rule.id, "securitygrouprule", rule.tags)
+                        of(RULE, rule.id, rule.tags)
     return tag_rows

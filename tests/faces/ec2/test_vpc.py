@@ -365,10 +365,11 @@ def test_limits_of_a_project(cloud: Cloud) -> None:
 def test_a_vpc_that_is_to_go_is_not_there(account: Account) -> None:
     vpc = account.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     account.ec2.delete_vpc(VpcId=vpc)
-    for attempt in (
+    attempts: tuple[Callable[[], object], ...] = (
         lambda: account.ec2.describe_vpcs(VpcIds=[vpc]),
         lambda: account.ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsSupport"),
         lambda: account.ec2.delete_vpc(VpcId=vpc),
-    ):
+    )
+    for attempt in attempts:
         with refused("InvalidVpcID.NotFound", match=f"The vpc ID '{vpc}' does not exist"):
             attempt()

@@ -33,10 +33,10 @@ def lived(nouns: Any, verbs: Any) -> None:
     with pytest.raises(QuotaExceeded):
         verbs.create(ann, site.core, "eggs", nouns.Wanted(text="Buy eggs."))
     site.settle()
-    tag.put(ann, site.core, [milk.ec2_id], {"colour": "white"})
+    tag.put(ann, site.core, [("reminder", milk.uuid)], {"colour": "white"})
     site.settle()
     assert [row.name for row in verbs.listing(ann, site.core, ["milk"])] == ["milk"]
-    assert (milk.ec2_id, "reminder", "colour", "white") in tag.listing(ann, site.core)
+    assert ("reminder", milk.uuid, "colour", "white") in tag.listing(ann, site.core)
     assert site.engine.specs["reminder", milk.uuid].text == "Buy milk."
     shown = explain.explain(ann, site.core, documents.kind_of("reminders"), "milk")
     assert (shown["settled"], shown["seen"]["present"], shown["wanted"]["at"]) == (True, True, 5.0)

@@ -215,13 +215,21 @@ _LABEL = re.compile(rf"\b(The )?({'|'.join(NOUNS)}) ({_UUID})\b")
 """A noun in a message of the core: kind and uuid (`Noun.label`)."""
 
 WORDINGS: dict[tuple[str, str, str], str] = {
+    ("Conflict", "instance", "protected"): (
+        "The instance '{ident}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try "
+        "again."
+    ),
     ("Conflict", "placementgroup", "in-use"): "The placement group '{ident}' is in use and may not be deleted.",
     ("Conflict", "securitygroup", "default"): (
         'the specified group: "{ident}" name: "default" cannot be deleted by a user'
     ),
     ("Conflict", "securitygroup", "in-use"): "resource {ident} has a dependent object",
     ("DryRun", "", ""): "Request would have succeeded, but DryRun flag is set.",
+    ("Duplicate", "image", ""): "AMI name {ident} is already in use by another image.",
     ("Duplicate", "securitygroup", "rule"): 'the specified rule "{ident}, ALLOW" already exists',
+    ("InvalidValue", "image", "name"): (
+        "AMI names must be between 3 and 128 characters long, of letters, digits, spaces and ( ) [ ] . / - ' @ _"
+    ),
     ("InvalidValue", "keypair", "name"): (
         "Value ({ident}) for parameter KeyName is invalid: 1 to 255 printable characters."
     ),

@@ -8,9 +8,10 @@ from typing import Any
 
 from pileus.faces.ec2 import distribution, filters, paging
 from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance.launch import ROOT_DEVICES
 from pileus.faces.ec2.instance.shape import ROOT_DEVICE
-from pileus.faces.ec2.names import check_id, ec2_id
+from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown, specified
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.caller import SYSTEM
@@ -32,7 +33,7 @@ NOBODY = "000000000000"
 def describe(call: Call) -> dict[str, Any]:
     """List the images that the caller may start from, by id, by owner, or all."""
     args = call.args
-    images = verbs.listing(call.caller, call.core, args.get("ImageIds", ()))
+    images = verbs.listing(call.caller, call.core, uuids_of(call, Image, args.get("ImageIds", ())))
     items = [rendered(image, account) for image, account in with_owners(call, images)]
     if owners := args.get("Owners"):
         known = {item["ImageId"] for item in of_owners(call, items, owners, "ImageOwnerAlias")}
@@ -75,8 +76,7 @@ def create(call: Call) -> dict[str, Any]:
     for name in ("InstanceId", "Name"):
         if not args.get(name):
             raise missing(name)
-    source = args["InstanceId"]
-    check_id(Instance.PREFIX, Instance.KIND, source)
+    source = uuid_of(call, Instance, args["InstanceId"])
     if args.get("SnapshotLocation", "regional") != "regional" or args.get("BootModeOverride"):
         raise Unsupported("This cloud supports neither SnapshotLocation=local nor BootModeOverride.", noun="image")
     for mapping in args.get("BlockDeviceMappings", ()):
@@ -110,8 +110,7 @@ def deregister(call: Call) -> dict[str, Any]:
     ident = call.args.get("ImageId", "")
     if not ident:
         raise missing("ImageId")
-    verbs.listing(call.caller, call.core, [ident])  # by EC2 id alone, with EC2's words for what is none
-    verbs.deregister(call.caller, call.core, ident)
+    verbs.deregister(call.caller, call.core, uuid_of(call, Image, ident))
     return {"Return": True}
 
 

@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, Handler, action
-from pileus.faces.ec2.ids import uuid_of
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.errors import WireError
+from pileus.model.instance import Instance
+from pileus.model.router import Router
+from pileus.model.subnet import Subnet
 from pileus.verbs import network as verbs
 from pileus.verbs import securitygroup as groups
 from pileus.verbs.instance import view as instances
@@ -104,7 +107,7 @@ def credit_specifications(call: Call) -> dict[str, Any]:
     """Lists only: `standard` for each instance that is named; without names the `unlimited` ones, which is none."""
     ids = call.args.get("InstanceIds", ())
     paging.alone(call.args, "InstanceIds", "instancesSet")
-    views = instances.listing(call.caller, call.core, ids)[0] if ids else []
+    views = instances.listing(call.caller, call.core, uuids_of(call, Instance, ids))[0] if ids else []
     items = [{"InstanceId": view.instance.ec2_id, "CpuCredits": "standard"} for view in views]
     return paging.listed(call.args, "InstanceCreditSpecifications", items, _CREDIT_FILTERS)
 

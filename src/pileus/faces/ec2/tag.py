@@ -7,7 +7,11 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
-from pileus.model.errors import InvalidValue
+from pileus.faces.ec2.ids import uuid_of
+from pileus.faces.ec2.names import ec2_id
+from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.image import Image, snapshot_id
+from pileus.model.nouns import NOUNS
 from pileus.verbs import tag as verbs
 
 _TYPES = {
@@ -27,6 +31,12 @@ _TYPES = {
     "placementgroup": "placement-group",
 }
 """Amazon's names of resource types, where they are not the noun's."""
+
+
+_TAGGED = {cls.PREFIX: cls for cls in NOUNS.values() if cls.TAGGED}
+"""The nouns that users tag, by the prefix of their ids."""
+
+_RULE_PREFIX = "sgr"
 
 
 def shown(tags: Mapping[str, str]) -> list[dict[str, str]]:
@@ -69,7 +79,7 @@ def _twice(key: str) -> InvalidValue:
 @action("CreateTags")
 def create(call: Call) -> dict[str, Any]:
     """Set tags on every one of the resources, or on none."""
-    verbs.put(call.caller, call.core, call.args["Resources"], _pairs(call.args["Tags"]))
+    verbs.put(call.caller, call.core, _targets(call), _pairs(call.args["Tags"]))
     return {}
 
 
@@ -78,18 +88,38 @@ def delete(call: Call) -> dict[str, Any]:
     """Take tags away: by key, by key and value, or all."""
     request_tags = call.args.get("Tags")
     tags = {each.get("Key", ""): each.get("Value") for each in request_tags} if request_tags else None
-    verbs.remove(call.caller, call.core, call.args["Resources"], tags)
+    verbs.remove(call.caller, call.core, _targets(call), tags)
     return {}
+
+
+def _targets(call: Call) -> list[verbs.Target]:
+    """The nouns and rules that a request names. Raises Malformed, NotFound."""
+    targets: list[verbs.Target] = []
+    for ident in call.args["Resources"]:
+        prefix = ident.partition("-")[0]
+        if prefix == _RULE_PREFIX:
+            targets.append((verbs.RULE, ident))
+            continue
+        if prefix not in _TAGGED:
+            raise NotFound(f"The ID '{ident}' is not valid", noun="tagged", ident=ident)
+        targets.append((_TAGGED[prefix].KIND, uuid_of(call, _TAGGED[prefix], ident)))
+    return targets
 
 
 @action("DescribeTags")
 def describe(call: Call) -> dict[str, Any]:
     """List tags: those that users set, and those of the cloud that tell how to log in to instances."""
     tag_items = [
-        {"ResourceId": ident, "ResourceType": _TYPES.get(kind, kind), "Key": key, "Value": value}
-        for ident, kind, key, value in verbs.listing(call.caller, call.core)
+        {"ResourceId": _id(kind, ident), "ResourceType": _TYPES.get(kind, kind), "Key": key, "Value": value}
+        for kind, ident, key, value in verbs.listing(call.caller, call.core)
     ]
     return paging.listed(call.args, "Tags", tag_items, _FILTERS, lambda item: {item["Key"]: item["Value"]})
+
+
+def _id(kind: str, ident: str) -> str:
+    if kind == verbs.SNAPSHOT:
+        return snapshot_id(ec2_id(Image, ident))
+    return ident if kind == verbs.RULE else ec2_id(NOUNS[kind], ident)
 
 
 _FILTERS = filters.of_members("Key", "ResourceId", "ResourceType", "Value")

@@ -130,7 +130,7 @@ def _destroy_instance(call: MethodCall, instance: Any) -> bool:
     view = next((v for v in number.listing(call.caller, call.core) if v.instance.assigned.number == wanted), None)
     if view is None:
         raise NotFound("Instance ID not found", noun="instance", ident=str(instance))
-    power.terminate(call.caller, call.core, [view.instance.ec2_id])
+    power.terminate(call.caller, call.core, [view.instance.uuid])
     return True
 
 

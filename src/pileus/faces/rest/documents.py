@@ -26,6 +26,7 @@ from pileus.verbs.instance.stats import InstanceStatistics
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pileus.faces.wire.typed import TypedRequest
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
     from pileus.rules.floatingip import AddressView
@@ -210,6 +211,12 @@ def one(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
     if not _shown(caller, living_noun):
         raise find.not_found(cls, [ident])
     return living_noun
+
+
+def uuid_of(request: TypedRequest, cls: type[Noun]) -> str:
+    """The uuid of the noun that the path names, by id or name. Raises NotFound."""
+    with request.core.store.read() as tx:
+        return one(request.caller, tx, cls, request.path["id"]).uuid
 
 
 def listed(

@@ -18,6 +18,7 @@ from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
 from pileus.model.flavor import Wanted as FlavorWanted
 from pileus.model.host import Duty, Overcommit
+from pileus.model.image import Image
 from pileus.model.instance import Body, Instance
 from pileus.model.noun import Noun
 from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
@@ -165,6 +166,11 @@ def _explain(request: TypedRequest) -> dict[str, Any]:
     return explain(request.caller, request.core, documents.kind_of(request.path["kind"]), request.path["id"])
 
 
+def _deregister_image(request: TypedRequest) -> dict[str, Any]:
+    image.deregister(request.caller, request.core, documents.uuid_of(request, Image))
+    return {}
+
+
 def _create_user(request: TypedRequest) -> user.Account:
     new = request.read(NewUser)
     return user.create(request.caller, request.core, new.name, new.project, admin=new.admin)
@@ -201,7 +207,11 @@ def _offered(*, retired: bool) -> Callable[[TypedRequest], dict[str, Any]]:
 
 
 def _capture_image(request: TypedRequest) -> dict[str, Any]:
-    return documents.image_document(image.capture(request.caller, request.core, request.read(image.CaptureRequest)))
+    new = request.read(image.CaptureRequest)
+    with request.core.store.read() as tx:
+        source = documents.one(request.caller, tx, Instance, new.instance)
+    new = msgspec.structs.replace(new, instance=source.uuid)
+    return documents.image_document(image.capture(request.caller, request.core, new))
 
 
 def _launch(request: TypedRequest) -> dict[str, Any]:
@@ -226,7 +236,7 @@ def _launches(body: bytes) -> int:
 
 
 def _console(request: TypedRequest) -> dict[str, Any]:
-    instance, output = console.output(request.caller, request.core, request.path["id"])
+    instance, output = console.output(request.caller, request.core, documents.uuid_of(request, Instance))
     return {"id": instance.ec2_id, "output": output.decode("utf-8", "replace")}
 
 
@@ -239,7 +249,9 @@ def _stats(request: TypedRequest) -> dict[str, Any]:
 
 
 def _stats_of_one(request: TypedRequest) -> dict[str, Any]:
-    return documents.statistics_document(stats.of_one(request.caller, request.core, request.path["id"]))
+    return documents.statistics_document(
+        stats.of_one(request.caller, request.core, documents.uuid_of(request, Instance))
+    )
 
 
 def _limits(request: TypedRequest) -> Any:
@@ -272,7 +284,7 @@ def _powered(verb: Callable[[Caller, Core, list[str]], object]) -> Callable[[Typ
     def handle(request: TypedRequest) -> dict[str, Any]:
         with request.core.store.read() as tx:
             instance = documents.one(request.caller, tx, Instance, request.path["id"])
-        verb(request.caller, request.core, [instance.ec2_id])
+        verb(request.caller, request.core, [instance.uuid])
         with request.core.store.read() as tx:
             instance = documents.one(request.caller, tx, Instance, instance.uuid)
             return documents.documents(request.core, tx, [instance])[0]
@@ -339,7 +351,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.CaptureRequest, 201
     ),
-    Route("DELETE", "images/{id}", _done(image.deregister), "Forget an image."),
+    Route("DELETE", "images/{id}", _deregister_image, "Forget an image."),
     Route("POST", "flavors", _create_flavor, "Make a flavor.", NewFlavor, 201),
     Route("POST", "flavors/{id}/traits", _demand, "Change what it demands of hosts.", NewTraits),
     Route("POST", "flavors/{id}/retire", _offered(retired=True), "Launch nothing in it any more."),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.faces.rest.documents import document
+from pileus.faces.rest.documents import document, uuid_of
 from pileus.faces.wire.typed import Route
 from pileus.model.errors import InvalidValue
+from pileus.model.instance import Instance
 from pileus.rules import image as image_rules
 from pileus.verbs import image, imageupload
 from pileus.verbs.imageupload import ImageUpload
@@ -102,4 +103,4 @@ def connect(request: TypedRequest) -> Access:
     port = request.path["port"]
     if not 1 <= port <= 65535:
         raise InvalidValue(f"{port} is no TCP port.", ident=str(port), reason="port")
-    return console.connect(request.caller, request.core, request.path["id"], port)
+    return console.connect(request.caller, request.core, uuid_of(request, Instance), port)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def resized(core: Core, tx: Writer, row: Instance, name: str) -> Instance:
     """Charge for `row` with the flavor `name`, and return it with that as wanted, which the caller writes.
 
-    A machine has to be stopped, as on EC2; a container follows while it runs. Raises InvalidValue, Conflict,
+    A machine has to be stopped; a container follows while it runs. Raises InvalidValue, Conflict,
     QuotaExceeded, Nowhere.
     """
     new = flavor_rules.named(tx, name, Instance.KIND)
@@ -33,12 +33,12 @@ def resized(core: Core, tx: Writer, row: Instance, name: str) -> Instance:
     row = known(tx, row)
     old_size = row.assigned.size
     if old_size.kind == "machine" and state(row) is not State.STOPPED:
-        text = f"The instance '{row.ec2_id}' is {state(row)}; stop it before its type is changed."
-        raise Conflict(text, noun="instance", ident=row.ec2_id, reason="state")
+        text = f"The {row.label} is {state(row)}; stop it before its type is changed."
+        raise Conflict(text, noun="instance", ident=row.uuid, reason="state")
     image = tx.get(Image, row.wanted.image)
     if image is not None and image.wanted.min_memory > new.wanted.memory:
         raise InvalidValue(
-            f"The image '{image.ec2_id}' needs {image.wanted.min_memory} MiB of memory, "
+            f"The {image.label} needs {image.wanted.min_memory} MiB of memory, "
             f"the instance type '{name}' has {new.wanted.memory}.",
             noun="flavor",
             reason="memory",
@@ -60,7 +60,7 @@ def _check_hosts(core: Core, tx: Writer, row: Instance, larger: Instance, new: F
     here = hosts.get(row.assigned.host or "")
     missing = set(new.wanted.traits) - here.facts.traits if here is not None else ()
     if missing:
-        text = f"The host of '{row.ec2_id}' has not all that the instance type '{new.name}' demands."
+        text = f"The host of {row.label} has not all that the instance type '{new.name}' demands."
         raise place.Nowhere(text, f"{row.assigned.host}: without {', '.join(sorted(missing))}")
     old_uses, new_uses = row.uses(), larger.uses()
     for name, host in hosts.items():
@@ -68,5 +68,5 @@ def _check_hosts(core: Core, tx: Writer, row: Instance, larger: Instance, new: F
             key = host_scope(name), resource
             more = new_uses.get(key, 0) - old_uses.get(key, 0)
             if room is not None and more > 0 and used + more > room:
-                text = f"We currently do not have sufficient {new.name} capacity on the host of '{row.ec2_id}'."
+                text = f"We currently do not have sufficient {new.name} capacity on the host of {row.label}."
                 raise place.Nowhere(text, f"{name}: {resource}: {used} in use and {more} more, of at most {room}")

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pileus.rules.core import Core
 
 LOG_LIMIT = 64 * 1024
-"""Bytes of the console's end that are given, as EC2 gives."""
+"""Bytes of the console's end that are given."""
 
 
-def output(caller: Caller, core: Core, ident: str) -> tuple[Instance, bytes]:
-    """The last 64 KiB that the instance with this EC2 id wrote to its serial console; empty before it ran."""
-    instance = _instance(caller, core, ident)
+def output(caller: Caller, core: Core, uuid: str) -> tuple[Instance, bytes]:
+    """The last 64 KiB that the instance wrote to its serial console; empty before it ran."""
+    instance = _instance(caller, core, uuid)
     if instance.gone is not None or instance.assigned.host is None:
         return instance, b""
     with core.waits.on(instance.assigned.host):
@@ -52,18 +52,16 @@ def screenshot(caller: Caller, core: Core, ident: str) -> tuple[Instance, bytes]
             raise Unsupported(fault.message, noun="instance", ident=ident) from fault
 
 
-def connect(caller: Caller, core: Core, ident: str, port: int) -> Access:
-    """A TCP stream to `port` of the instance that a person means by `ident`, as the loopback listener gives it."""
-    instance = _instance(caller, core, ident)
+def connect(caller: Caller, core: Core, uuid: str, port: int) -> Access:
+    """A TCP stream to `port` of the instance, as the loopback listener gives it."""
+    instance = _instance(caller, core, uuid)
     if instance.gone is not None or instance.assigned.host is None:
-        raise Conflict(f"The instance '{ident}' has no host.", noun="instance", ident=ident, reason="state")
+        raise Conflict(f"The {instance.label} has no host.", noun="instance", ident=uuid, reason="state")
     request = Open(call=new_uuid(), uuid=instance.uuid, channel="connect", port=port)
     with core.waits.on(instance.assigned.host):
         return core.hosts.open(instance.assigned.host, request)
 
 
-def _instance(caller: Caller, core: Core, ident: str) -> Instance:
+def _instance(caller: Caller, core: Core, uuid: str) -> Instance:
     with core.store.read() as tx:
-        if ident.startswith("i-"):
-            return find.by_ec2(caller, tx, Instance, [ident], dead=True)[0]
-        return find.by_any(caller, tx, Instance, ident)
+        return find.known(caller, tx, Instance, [uuid], dead=True)[0]

@@ -10,6 +10,7 @@ from pileus.model import sizes
 from pileus.model.errors import Conflict, InvalidValue
 from pileus.model.instance import Instance, State, state
 from pileus.model.port import Port
+from pileus.model.securitygroup import SecurityGroup
 from pileus.model.sizes import Base64, Hops, Ident, Idents
 from pileus.rules import find, securitygroup
 from pileus.rules import port as port_rules
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """The changes to an instance; None leaves a part as it is. `flavor` is a name.
+    """The changes to an instance; None leaves a part as it is. `groups` are uuids, which replace the first port's.
 
     `groups` are EC2 ids, which replace the only port's; `forwards` is that port's.
     """
@@ -46,8 +48,8 @@ _PLAIN = (
 """The changes that are written as they are."""
 
 
-def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
-    """Change an instance (EC2 id) in one transaction. User data only while it is stopped, as on EC2.
+def modify(caller: Caller, core: Core, uuid: str, change: Change) -> Instance:
+    """Change an instance in one transaction. User data only while it is stopped.
 
     So is a machine's flavor. Raises InvalidValue, NotFound, Conflict, QuotaExceeded, Nowhere.
     """
@@ -55,7 +57,7 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
         sizes.check_user_data(change.user_data)
     sizes.check(change)
     with core.store.write() as tx:
-        row = find.by_ec2(caller, tx, Instance, [ident], dead=True)[0]
+        row = find.known(caller, tx, Instance, [uuid], dead=True)[0]
         now = state(row)
         if now in (State.TERMINATED, State.SHUTTING_DOWN):
             raise _wrong_state(row, now)
@@ -79,8 +81,8 @@ def modify(caller: Caller, core: Core, ident: str, change: Change) -> Instance:
 
 
 def _wrong_state(row: Instance, now: State) -> Conflict:
-    text = f"The instance '{row.ec2_id}' is not in a state in which this may be changed (it is {now})."
-    return Conflict(text, noun="instance", ident=row.ec2_id, reason="state")
+    text = f"The {row.label} is not in a state in which this may be changed (it is {now})."
+    return Conflict(text, noun="instance", ident=row.uuid, reason="state")
 
 
 def _change_port(caller: Caller, tx: Writer, row: Instance, change: Change) -> None:
@@ -96,5 +98,14 @@ def _change_port(caller: Caller, tx: Writer, row: Instance, change: Change) -> N
         securitygroup.within(groups, port_rules.router_of(tx, port), "instance")
         wanted = msgspec.structs.replace(wanted, groups=tuple(group.uuid for group in groups))
     changed = tx.want(port, wanted)
+def _regroup(caller: Caller, tx: Writer, row: Instance, uuids: tuple[str, ...]) -> None:
+    """Put the instance's first port into exactly these groups of its VPC."""
+    if not uuids:
+        raise InvalidValue("An interface is in at least one security group.", noun="port", reason="groups")
+    port = min(tx.referring(Port, [row.uuid]), key=lambda port: port.wanted.index)
+    router = tx.need(Network, port.wanted.network).wanted.router
+    groups = find.known(caller, tx, SecurityGroup, uuids)
+    securitygroup.within(groups, router or "", "instance")
+    changed = tx.want(port, msgspec.structs.replace(port.wanted, groups=tuple(group.uuid for group in groups)))
     tx.add_journal_line(caller, changed, "port.modify", goal=changed.generation)
     tx.wake(changed)

@@ -26,24 +26,26 @@ Change = tuple[Instance, State, State]
 _DONE = {"instance.start": "started", "instance.stop": "stopped", "instance.reboot": "rebooted"}
 
 
-def start(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
-    """Want these (EC2 ids) running. One that runs goes on, or comes up again should it just have ended itself.
+def start(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
+    """Want these (by uuid) running. One that runs goes on, or comes up again should it just have ended itself.
 
     Raises Conflict for one that is going or gone.
     """
-    return _power(caller, core, ids, "running", dry_run=dry_run)
+    return _power(caller, core, uuids, "running", dry_run=dry_run)
 
 
-def stop(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
+def stop(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
     """Want these stopped: their guests are asked first. Disks and addresses are kept."""
-    return _power(caller, core, ids, "stopped", dry_run=dry_run)
+    return _power(caller, core, uuids, "stopped", dry_run=dry_run)
 
 
-def _power(caller: Caller, core: Core, ids: Sequence[str], wanted_state: PowerState, *, dry_run: bool) -> list[Change]:
+def _power(
+    caller: Caller, core: Core, uuids: Sequence[str], wanted_state: PowerState, *, dry_run: bool
+) -> list[Change]:
     verb = "instance.start" if wanted_state == "running" else "instance.stop"
     with core.store.write() as tx:
         changes: list[Change] = []
-        for instance in _living(caller, tx, ids, verb):
+        for instance in _living(caller, tx, uuids, verb):
             before, power = state(instance), instance.wanted.power
             # A guest may have ended itself, reported or not: a start is a new request although it is wanted running.
             again = power.state == wanted_state
@@ -62,10 +64,10 @@ def _power(caller: Caller, core: Core, ids: Sequence[str], wanted_state: PowerSt
         return changes
 
 
-def reboot(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> None:
+def reboot(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = False) -> None:
     """Have these go down and come up again. One that does not run is not started by it."""
     with core.store.write() as tx:
-        for instance in _living(caller, tx, ids, "instance.reboot"):
+        for instance in _living(caller, tx, uuids, "instance.reboot"):
             if dry_run:
                 continue
             count = instance.wanted.reboot + 1
@@ -75,19 +77,14 @@ def reboot(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = Fa
         _dry(dry_run=dry_run)
 
 
-def terminate(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
+def terminate(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
     """Want these gone, with their ports and volumes. Safe to repeat while they are remembered."""
     with core.store.write() as tx:
-        instances = find.by_ec2(caller, tx, Instance, ids, dead=True)
+        instances = find.known(caller, tx, Instance, uuids, dead=True)
         for instance in instances:
             if instance.wanted.protected:
-                raise Conflict(
-                    f"The instance '{instance.ec2_id}' may not be terminated. Modify its "
-                    "'disableApiTermination' instance attribute and try again.",
-                    noun="instance",
-                    ident=instance.ec2_id,
-                    reason="protected",
-                )
+                text = f"The {instance.label} is protected from being terminated."
+                raise Conflict(text, noun="instance", ident=instance.label, reason="protected")
         _dry(dry_run=dry_run)
         changes: list[Change] = []
         for instance in instances:
@@ -98,20 +95,16 @@ def terminate(caller: Caller, core: Core, ids: Sequence[str], *, dry_run: bool =
         return changes
 
 
-def _living(caller: Caller, tx: Writer, ids: Sequence[str], verb: str) -> list[Instance]:
-    instances = find.by_ec2(caller, tx, Instance, ids, dead=True)
+def _living(caller: Caller, tx: Writer, uuids: Sequence[str], verb: str) -> list[Instance]:
+    instances = find.known(caller, tx, Instance, uuids, dead=True)
     for instance in instances:
         now = state(instance)
         if now in (State.TERMINATED, State.SHUTTING_DOWN):
-            raise Conflict(
-                f"The instance '{instance.ec2_id}' is not in a state from which it can be {_DONE[verb]} (it is {now}).",
-                noun="instance",
-                ident=instance.ec2_id,
-                reason="state",
-            )
+            text = f"The {instance.label} is not in a state from which it can be {_DONE[verb]} (it is {now})."
+            raise Conflict(text, noun="instance", ident=instance.uuid, reason="state")
     return instances
 
 
 def _dry(*, dry_run: bool) -> None:
     if dry_run:
-        raise DryRun("Request would have succeeded, but DryRun flag is set.")
+        raise DryRun("It would be done, and was not: this was a dry run.")

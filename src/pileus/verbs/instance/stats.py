@@ -45,18 +45,15 @@ class InstanceStatistics(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
 
 
-def of_one(caller: Caller, core: Core, ident: str) -> InstanceStatistics:
-    """Return the statistics of the instance that `ident` (EC2 id, uuid or name) names.
-
-    Raises NotFound, Unavailable, Fault.
-    """
+def of_one(caller: Caller, core: Core, uuid: str) -> InstanceStatistics:
+    """Return the statistics of the instance with this uuid. Raises NotFound, Unavailable, Fault."""
     with core.store.read() as tx:
-        instance = find.by_any(caller, tx, Instance, ident)
+        instance = find.present(caller, tx, Instance, uuid)
     host = instance.assigned.host
     measurements = _asked(core, host, instance.uuid) if host is not None else {}
     measured = _with_instance(instance, measurements, core.store.now())
     if measured.trouble:
-        raise Unavailable(f"The host cannot say what {instance.ec2_id} uses: {measured.trouble}", noun="host")
+        raise Unavailable(f"The host cannot say what {instance.label} uses: {measured.trouble}", noun="host")
     return measured
 
 

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 def listing(
     caller: Caller,
     core: Core,
-    ids: Sequence[str] = (),
+    uuids: Sequence[str] = (),
     *,
     keep: Callable[[InstanceView], bool] | None = None,
     after: str | None = None,
     limit: int | None = None,
 ) -> tuple[list[InstanceView], str | None]:
-    """The project's instances, those that ended lately too, oldest first; or those with these EC2 ids.
+    """The project's instances, those that ended lately too, oldest first; or those with these uuids.
 
     `keep` filters; `after` and `limit` page. The second value continues the list, None at its end. Raises Unavailable
     where a row is damaged without which a named instance cannot be shown whole; lists leave out what cannot be read.
     """
     start = pages.after(after)
     with core.store.read() as tx:
-        if ids:
+        if uuids:
             with tx.complete():
-                views = views_of(tx, find.by_ec2(caller, tx, Instance, ids, dead=True))
+                views = views_of(tx, find.known(caller, tx, Instance, uuids, dead=True))
         else:
             # Filtered pages are cut after filtering; unfiltered ones in the query.
             in_query = limit is not None and keep is None

@@ -6,10 +6,15 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.part import InstanceParts, mapping
 from pileus.model.errors import InvalidValue, Unsupported
+from pileus.model.instance import Instance
+from pileus.model.securitygroup import SecurityGroup
 from pileus.rules.instance.view import InstanceView
 from pileus.verbs.instance import modify as verb
 from pileus.verbs.instance import view as verbs
@@ -18,7 +23,7 @@ from pileus.verbs.instance import view as verbs
 @action("DescribeInstanceAttribute")
 def describe(call: Call) -> dict[str, Any]:
     """One attribute of one instance."""
-    views, _ = verbs.listing(call.caller, call.core, [call.args["InstanceId"]])
+    views, _ = verbs.listing(call.caller, call.core, [uuid_of(call, Instance, call.args["InstanceId"])])
     view = views[0]
     attribute = _ATTRIBUTES[call.args["Attribute"]](view, InstanceParts(call.core.place))
     return {"InstanceId": view.instance.ec2_id, **attribute}
@@ -36,7 +41,11 @@ def modify(call: Call) -> dict[str, Any]:
     ((member, attribute),) = args.items()
     if member not in _CHANGES:
         raise Unsupported(f"{member} cannot be changed in this cloud.", noun="instance")
-    verb.modify(call.caller, call.core, call.args["InstanceId"], _CHANGES[member](attribute))
+    uuid = uuid_of(call, Instance, call.args["InstanceId"])
+    change = _CHANGES[member](attribute)
+    if change.groups is not None:
+        change = msgspec.structs.replace(change, groups=tuple(uuids_of(call, SecurityGroup, change.groups)))
+    verb.modify(call.caller, call.core, uuid, change)
     return {}
 
 

@@ -6,7 +6,8 @@ import base64
 from typing import Any
 
 from pileus.faces.ec2.call import Call, action
-from pileus.faces.ec2.names import check_id
+from pileus.faces.ec2.ids import uuid_of
+from pileus.model.instance import Instance
 from pileus.model.errors import Unsupported
 from pileus.verbs.instance import console
 
@@ -14,9 +15,8 @@ from pileus.verbs.instance import console
 @action("GetConsoleOutput", waits=True)
 def get_console_output(call: Call) -> dict[str, Any]:
     """Return the last 64 KiB of the instance's output to its serial console, as of now."""
-    ident = call.args["InstanceId"]
-    check_id("i", "instance", ident)
-    instance, output = console.output(call.caller, call.core, ident)
+    uuid = uuid_of(call, Instance, call.args["InstanceId"])
+    instance, output = console.output(call.caller, call.core, uuid)
     return {
         "InstanceId": instance.ec2_id,
         "Timestamp": call.core.store.now(),

@@ -6,8 +6,10 @@ from typing import Any
 
 from pileus.faces.ec2 import paging
 from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.ids import uuids_of
 from pileus.faces.ec2.instance import filter as filters
 from pileus.faces.ec2.instance import shape
+from pileus.model.instance import Instance
 from pileus.verbs.instance import view
 
 
@@ -19,7 +21,7 @@ def describe(call: Call) -> dict[str, Any]:
     views, token = view.listing(
         call.caller,
         call.core,
-        args.get("InstanceIds", ()),
+        uuids_of(call, Instance, args.get("InstanceIds", ())),
         keep=filters.keep(args.get("Filters"), call.core.place),
         after=args.get("NextToken"),
         limit=paging.limit(args),

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.ids import uuids_of
 from pileus.faces.ec2.instance.part import STATES
 from pileus.model.errors import Unsupported
+from pileus.model.instance import Instance
 from pileus.verbs.instance import power as verbs
 
 OF_INSTANCES = frozenset({"StartInstances", "StopInstances", "RebootInstances", "TerminateInstances"})
@@ -31,7 +33,7 @@ def stop(call: Call) -> dict[str, Any]:
 @action("RebootInstances", dry=True)
 def reboot(call: Call) -> dict[str, Any]:
     """Have instances go down and come up again."""
-    verbs.reboot(call.caller, call.core, call.args["InstanceIds"], dry_run=_dry(call))
+    verbs.reboot(call.caller, call.core, _uuids(call), dry_run=_dry(call))
     return {}
 
 
@@ -41,12 +43,16 @@ def terminate(call: Call) -> dict[str, Any]:
     return {"TerminatingInstances": _changed(call, verbs.terminate)}
 
 
+def _uuids(call: Call) -> list[str]:
+    return uuids_of(call, Instance, call.args["InstanceIds"])
+
+
 def _dry(call: Call) -> bool:
     return bool(call.args.get("DryRun"))
 
 
 def _changed(call: Call, verb: Callable[..., list[verbs.Change]]) -> list[dict[str, Any]]:
-    changes = verb(call.caller, call.core, call.args["InstanceIds"], dry_run=_dry(call))
+    changes = verb(call.caller, call.core, _uuids(call), dry_run=_dry(call))
     return [
         {"InstanceId": instance.ec2_id, "CurrentState": STATES[after], "PreviousState": STATES[before]}
         for instance, before, after in changes

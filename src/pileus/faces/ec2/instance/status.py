@@ -6,10 +6,11 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.ids import uuids_of
 from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.part import CODES, STATES
 from pileus.faces.ec2.names import zone_id
-from pileus.model.instance import State
+from pileus.model.instance import Instance, State
 from pileus.rules.host import Heard
 from pileus.rules.instance.view import InstanceView
 from pileus.verbs.instance import view as verbs
@@ -35,7 +36,7 @@ def describe(call: Call) -> dict[str, Any]:
     views, token = verbs.listing(
         call.caller,
         call.core,
-        args.get("InstanceIds", ()),
+        uuids_of(call, Instance, args.get("InstanceIds", ())),
         keep=keep,
         after=args.get("NextToken"),
         limit=paging.limit(args),
