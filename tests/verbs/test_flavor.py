@@ -38,6 +38,13 @@ def fast(site: Site, root: Caller) -> str:
     return verbs.create(root, site.core, "fast", SMALL).name
 
 
+def uuid_of(site: Site, name: str) -> str:
+    with site.store.read() as tx:
+        flavor = tx.named(Flavor, name)
+    assert flavor is not None
+    return flavor.uuid
+
+
 def test_what_a_flavor_allows_is_its_own_or_follows_from_its_size(site: Site, root: Caller) -> None:
     flavor = verbs.create(
         root, site.core, "slow", Wanted(vcpus=2, memory=512, disk=1, allowance=Allowance(bandwidth=50))
@@ -64,10 +71,10 @@ def test_a_flavor_goes_where_its_traits_are_and_nowhere_else(
     assert "h2: without ssd" in why
     hosts.change_traits(root, site.core, "h1", ["ssd"])
     assert site.launch(ann, request)[0].assigned.host == "h1"
-    verbs.demand(root, site.core, fast, ["gpu:a100"], ["ssd"])
+    verbs.demand(root, site.core, uuid_of(site, fast), ["gpu:a100"], ["ssd"])
     with pytest.raises(NoCapacity):
         launch(ann, site.core, request)
-    verbs.demand(root, site.core, fast, (), ["gpu:a100"])
+    verbs.demand(root, site.core, uuid_of(site, fast), (), ["gpu:a100"])
     assert site.launch(ann, request)[0].assigned.host
 
 
@@ -81,8 +88,8 @@ def test_what_runs_runs_on_without_the_trait(site: Site, ann: Caller, tiny: Imag
     before = site.row(row.uuid)
     assert (before.seen.running, before.assigned.host) == (True, "h2")
     # Its order says what it was made from, and is given anew; its guest notices nothing.
-    verbs.demand(root, site.core, fast, ["gpu"])
-    verbs.offer(root, site.core, fast, retired=True)
+    verbs.demand(root, site.core, uuid_of(site, fast), ["gpu"])
+    verbs.offer(root, site.core, uuid_of(site, fast), retired=True)
     runner.resync(site.core)
     site.settle()
     after = site.row(row.uuid)
@@ -138,7 +145,7 @@ def test_a_retired_flavor_is_kept_by_who_has_it_and_given_to_nobody(
 ) -> None:
     row = site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))[0]
     for _ in range(2):
-        assert verbs.offer(root, site.core, fast, retired=True).wanted.retired
+        assert verbs.offer(root, site.core, uuid_of(site, fast), retired=True).wanted.retired
     assert fast not in {flavor.name for flavor in verbs.listing(ann, site.core)}
     with pytest.raises(InvalidValue):
         launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=fast))
@@ -146,7 +153,7 @@ def test_a_retired_flavor_is_kept_by_who_has_it_and_given_to_nobody(
         verbs.create(root, site.core, fast, SMALL)
     site.settle()
     assert site.row(row.uuid).seen.running
-    verbs.offer(root, site.core, fast)
+    verbs.offer(root, site.core, uuid_of(site, fast))
     assert site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))
 
 
@@ -154,9 +161,9 @@ def test_only_an_administrator_makes_flavors_and_marks_hosts(site: Site, ann: Ca
     with pytest.raises(Forbidden):
         verbs.create(ann, site.core, "mine", SMALL)
     with pytest.raises(Forbidden):
-        verbs.demand(ann, site.core, fast, (), ["ssd"])
+        verbs.demand(ann, site.core, uuid_of(site, fast), (), ["ssd"])
     with pytest.raises(Forbidden):
-        verbs.offer(ann, site.core, fast, retired=True)
+        verbs.offer(ann, site.core, uuid_of(site, fast), retired=True)
     with pytest.raises(Forbidden):
         hosts.change_traits(ann, site.core, "h1", ["ssd"])
     with pytest.raises(NotFound):

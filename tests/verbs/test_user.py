@@ -14,6 +14,7 @@ from argon2.exceptions import VerifyMismatchError
 from pileus.bus.memory import MemoryBus
 from pileus.model.caller import SYSTEM
 from pileus.model.errors import Duplicate, Forbidden, NotFound
+from pileus.model.ids import new_uuid
 from pileus.model.project import Project
 from pileus.model.user import User
 from pileus.providers.stub.provider import StubProvider
@@ -85,7 +86,7 @@ def test_a_leaked_key_is_replaced(site: Site) -> None:
     )
     again = create(eve, site.core, "token")
     assert authority.by_token(again.token, "rest")
-    for ident in (again.id, new.id, account.token):
+    for ident in (again.uuid, new.uuid, account.token):
         revoke(eve, site.core, ident)
         with pytest.raises(NotFound):
             revoke(eve, site.core, ident)
@@ -100,15 +101,17 @@ def test_credentials_of_others_are_an_administrators(site: Site) -> None:
     assert caller is not None
     with pytest.raises(NotFound):
         revoke(caller, site.core, eve.access_key)
+    with site.store.read() as tx:
+        eve_uuid = next(person.uuid for person in tx.list(User) if person.name == "eve")
     with pytest.raises(Forbidden):
-        create(caller, site.core, name="eve")
+        create(caller, site.core, user=eve_uuid)
     assert authority.by_access_key(eve.access_key, "ec2")
     root = site.caller("admin", admin=True)
-    credential = create(root, site.core, name="eve")
+    credential = create(root, site.core, user=eve_uuid)
     eve_caller = authority.by_access_key(credential.access_key, "ec2")
     assert eve_caller is not None
     assert (eve_caller.user_name, eve_caller.project_name, eve_caller.admin) == ("eve", "lab", False)
     revoke(root, site.core, eve.access_key)
     assert authority.by_access_key(eve.access_key, "ec2") is None
     with pytest.raises(NotFound):
-        create(root, site.core, name="nobody")
+        create(root, site.core, user=new_uuid())

@@ -34,10 +34,10 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyR
     with core.store.write() as tx:
         tx.limited = False
         if tx.get(Instance, spec.uuid) is not None:
-            raise Conflict(f"The instance '{spec.ec2_id}' is known already.", noun="instance", ident=spec.ec2_id)
+            raise Conflict(f"The instance {spec.uuid} is known already.", noun="instance", ident=spec.uuid)
         if spec.revision > tx.reached:
-            text = f"The order of '{spec.ec2_id}' is newer than any that this store gave: pileus recover."
-            raise Conflict(text, noun="instance", ident=spec.ec2_id, reason="newer")
+            text = f"The order of instance {spec.uuid} is newer than any that this store gave: pileus recover."
+            raise Conflict(text, noun="instance", ident=spec.uuid, reason="newer")
         before = set(recount.differences(tx))
         row = make(tx, spec, host, body)
         _whole(tx, row)
@@ -45,9 +45,9 @@ def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyR
         clashes = [what for what in recount.set_right(tx) if what not in before]
         if clashes:
             raise Conflict(
-                f"The instance '{spec.ec2_id}' cannot be adopted, for others have what it holds: {'; '.join(clashes)}.",
+                f"The instance {spec.uuid} cannot be adopted, for others have what it holds: {'; '.join(clashes)}.",
                 noun="instance",
-                ident=spec.ec2_id,
+                ident=spec.uuid,
                 reason="taken",
             )
         return row

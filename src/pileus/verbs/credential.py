@@ -35,7 +35,7 @@ def add_aws(caller: Caller, core: Core, tx: Writer, user: User, project: Project
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """A new credential: an access key with its secret, or a token. The secret is readable here and nowhere later."""
 
-    id: str = ""
+    uuid: str = ""
     user: str
     project: str
     access_key: str = ""
@@ -43,36 +43,36 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
 
 
-def create(caller: Caller, core: Core, kind: Literal["aws", "token"] = "aws", name: str = "") -> Made:
-    """One more credential for the caller, or (for an administrator) for the user `name` in its own project.
+def create(caller: Caller, core: Core, kind: Literal["aws", "token"] = "aws", user: str = "") -> Made:
+    """One more credential for the caller, or (for an administrator) for `user` (a uuid) in its own project.
 
     The existing ones stay good. Raises Forbidden, NotFound.
     """
     with core.store.write() as tx:
-        if name in ("", caller.user_name):
-            user, project = tx.need(User, caller.user), tx.need(Project, caller.project)
+        if user in ("", caller.user):
+            holder, project = tx.need(User, caller.user), tx.need(Project, caller.project)
         elif caller.admin:
-            user = find.by_any(caller, tx, User, name)
-            project = tx.need(Project, user.wanted.home)
+            holder = find.living(caller, tx, User, user)
+            project = tx.need(Project, holder.wanted.home)
         else:
             raise Forbidden("Only an administrator makes credentials for others.", noun="credential")
         if kind == "aws":
-            access_key, secret = add_aws(caller, core, tx, user, project)
-            credential = Made(user=user.name, project=project.name, access_key=access_key, secret_key=secret)
+            access_key, secret = add_aws(caller, core, tx, holder, project)
+            credential = Made(user=holder.name, project=project.name, access_key=access_key, secret_key=secret)
         else:
-            credential = Made(user=user.name, project=project.name, token=add_token(caller, tx, user, project))
-        holder = tx.claimed("credential", credential.access_key or token_digest(credential.token))
-        return msgspec.structs.replace(credential, id=tx.need(Credential, holder[1] if holder else "").ec2_id)
+            credential = Made(user=holder.name, project=project.name, token=add_token(caller, tx, holder, project))
+        claim = tx.claimed("credential", credential.access_key or token_digest(credential.token))
+        return msgspec.structs.replace(credential, uuid=claim[1] if claim else "")
 
 
 def revoke(caller: Caller, core: Core, ident: str) -> None:
-    """Make a credential worthless from now on: by its id, an access key's id, or a token. One's own; an admin any.
+    """Make a credential worthless from now on: by its uuid, an access key's id, or a token. One's own; an admin any.
 
     Processes that are not this one may let it in for `FRESH` more. Raises NotFound.
     """
     with core.store.write() as tx:
         holder = tx.claimed("credential", ident) or tx.claimed("credential", token_digest(ident))
-        credential = tx.get(Credential, holder[1]) if holder else tx.by_ec2(Credential, [ident]).get(ident)
+        credential = tx.get(Credential, holder[1] if holder else ident)
         if (
             credential is None
             or credential.gone is not None

@@ -52,13 +52,13 @@ def create(caller: Caller, core: Core, name: str, wanted: model.Wanted) -> Flavo
         return _add(caller, tx, name, msgspec.structs.replace(wanted, traits=changed((), wanted.traits, ())))
 
 
-def demand(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Flavor:
+def demand(caller: Caller, core: Core, uuid: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Flavor:
     """Change what a flavor demands of hosts, from the next launch on: what runs, runs on.
 
     Raises Forbidden, NotFound, InvalidValue.
     """
     with core.store.write() as tx:
-        flavor = _one(caller, tx, ident)
+        flavor = _one(caller, tx, uuid)
         traits = changed(flavor.wanted.traits, add, remove)
         if traits == flavor.wanted.traits:
             return flavor
@@ -69,13 +69,13 @@ def demand(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remo
         return flavor
 
 
-def offer(caller: Caller, core: Core, ident: str, *, retired: bool = False) -> Flavor:
+def offer(caller: Caller, core: Core, uuid: str, *, retired: bool = False) -> Flavor:
     """Offer a flavor, or retire it: nothing is launched in it then, and what has it keeps it.
 
     Raises Forbidden, NotFound.
     """
     with core.store.write() as tx:
-        flavor = _one(caller, tx, ident)
+        flavor = _one(caller, tx, uuid)
         if flavor.wanted.retired == retired:
             return flavor
         flavor = tx.want(flavor, msgspec.structs.replace(flavor.wanted, retired=retired))
@@ -106,9 +106,9 @@ def listing(caller: Caller, core: Core) -> list[Flavor]:
         return [flavor for flavor in tx.list(Flavor) if not flavor.wanted.retired]
 
 
-def _one(caller: Caller, tx: Reader, ident: str) -> Flavor:
+def _one(caller: Caller, tx: Reader, uuid: str) -> Flavor:
     caller.require_admin("looks after flavors", "flavor")
-    return find.by_any(caller, tx, Flavor, ident)
+    return find.living(caller, tx, Flavor, uuid)
 
 
 def _add(caller: Caller, tx: Writer, name: str, wanted: model.Wanted) -> Flavor:

@@ -12,7 +12,6 @@ from pileus.model.ids import new_uuid
 from pileus.model.image import on_host
 from pileus.model.placement import RESOURCES
 from pileus.model.traits import given
-from pileus.rules import find
 from pileus.rules.host import REMOVED, readmit
 
 if TYPE_CHECKING:
@@ -31,13 +30,13 @@ _JOURNAL_VERBS: dict[Duty, str] = {
 }
 
 
-def set_duty(caller: Caller, core: Core, ident: str, state: Duty) -> Host:
+def set_duty(caller: Caller, core: Core, name: str, state: Duty) -> Host:
     """Have a host take new instances, or none; those that it has run on. The same state again changes nothing.
 
     Instances are not moved away: their disks are their host's own. Raises Forbidden, NotFound.
     """
     with core.store.write() as tx:
-        host = _one(caller, tx, ident)
+        host = _one(caller, tx, name)
         if host.wanted.state == state:
             return host
         host = tx.want(host, msgspec.structs.replace(host.wanted, state=state))
@@ -45,29 +44,31 @@ def set_duty(caller: Caller, core: Core, ident: str, state: Duty) -> Host:
         return host
 
 
-def give(caller: Caller, core: Core, ident: str, ratios: Overcommit) -> Host:
+def give(caller: Caller, core: Core, name: str, ratios: Overcommit) -> Host:
     """Give a host its own ratios of overcommit; those that are None are the cloud's. Nothing that runs is affected.
 
     Raises Forbidden, NotFound, InvalidValue for a ratio that is not above 0.
     """
-    for name in RESOURCES:
-        ratio = getattr(ratios, name)
+    for resource in RESOURCES:
+        ratio = getattr(ratios, resource)
         if ratio is not None and not 0 < ratio <= 1000:
-            raise InvalidValue(f"'{ratio}' is no ratio of {name}: above 0, at most 1000.", noun="host", reason="ratio")
+            raise InvalidValue(
+                f"'{ratio}' is no ratio of {resource}: above 0, at most 1000.", noun="host", reason="ratio"
+            )
     with core.store.write() as tx:
-        host = _one(caller, tx, ident)
+        host = _one(caller, tx, name)
         host = tx.want(host, msgspec.structs.replace(host.wanted, overcommit=ratios))
         tx.add_journal_line(caller, host, "host.overcommit", goal=host.generation, outcome="done")
         return host
 
 
-def change_traits(caller: Caller, core: Core, ident: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Host:
+def change_traits(caller: Caller, core: Core, name: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Host:
     """Give a host traits, or take them from it: where flavors that demand them go from now on. Instances run on.
 
     Raises Forbidden, NotFound, InvalidValue for words that are no traits, or that hosts alone can say of themselves.
     """
     with core.store.write() as tx:
-        host = _one(caller, tx, ident)
+        host = _one(caller, tx, name)
         traits = given(host.wanted.traits, add, remove)
         if traits == host.wanted.traits:
             return host
@@ -76,7 +77,7 @@ def change_traits(caller: Caller, core: Core, ident: str, add: Iterable[str] = (
         return host
 
 
-def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> Host:
+def remove(caller: Caller, core: Core, name: str, *, forget: bool = False) -> Host:
     """Take a host that holds nothing out of the cloud; what it says from then on is not listened to.
 
     With `forget` one that is lost, whatever it holds: its instances keep their rows, addresses and place, for their
@@ -84,7 +85,7 @@ def remove(caller: Caller, core: Core, ident: str, *, forget: bool = False) -> H
     Raises Forbidden, NotFound, Conflict.
     """
     with core.store.write() as tx:
-        host = _one(caller, tx, ident)
+        host = _one(caller, tx, name)
         scope = f"host:{host.name}"
         if forget:
             if alive(host, tx.now):
@@ -136,6 +137,10 @@ def admit(caller: Caller, core: Core, name: str) -> None:
             tx.add_journal_line(caller, host, "host.admit", goal=host.generation, outcome="done")
 
 
-def _one(caller: Caller, tx: Reader, ident: str) -> Host:
+def _one(caller: Caller, tx: Reader, name: str) -> Host:
+    """The host of this name, by which orders and reports know it too. Raises Forbidden, NotFound."""
     caller.require_admin("looks after hosts", "host")
-    return find.by_any(caller, tx, Host, ident)
+    host = tx.named(Host, name)
+    if host is None:
+        raise NotFound(f"The host '{name}' does not exist.", noun="host", ident=name)
+    return host

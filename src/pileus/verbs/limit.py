@@ -39,10 +39,10 @@ class ProjectLimits(msgspec.Struct, frozen=True, kw_only=True):
     bounds: dict[str, Bound]
 
 
-def show(caller: Caller, core: Core, name: str = "") -> ProjectLimits:
-    """The limits of the caller's project, or (for an administrator) of the one with this name or id. NotFound."""
+def show(caller: Caller, core: Core, uuid: str = "") -> ProjectLimits:
+    """The limits of the caller's project, or (for an administrator) of the one with this uuid. NotFound."""
     with core.store.read() as tx:
-        project = _project(caller, tx, name)
+        project = _project(caller, tx, uuid)
         scope = project_scope(project.uuid)
         used = tx.usage(scope)
     resources = {
@@ -52,7 +52,7 @@ def show(caller: Caller, core: Core, name: str = "") -> ProjectLimits:
     return ProjectLimits(project=project.name, resources=resources, bounds=dict(core.bounds))
 
 
-def change(caller: Caller, core: Core, name: str, limits: Mapping[str, int | None]) -> ProjectLimits:
+def change(caller: Caller, core: Core, uuid: str, limits: Mapping[str, int | None]) -> ProjectLimits:
     """Give a project other limits; None: any amount. Usage beyond a new limit stays.
 
     Raises Forbidden, NotFound, InvalidValue for what is no resource or no amount.
@@ -65,18 +65,17 @@ def change(caller: Caller, core: Core, name: str, limits: Mapping[str, int | Non
         if limit is not None and not 0 <= limit <= MOST:
             raise InvalidValue(f"{limit} is no limit of {resource}: 0 to {MOST}.", ident=resource, reason="limit")
     with core.store.write() as tx:
-        project = _project(caller, tx, name)
+        project = _project(caller, tx, uuid)
         # A project without a quota has no limits: those that are not named stay so.
         old_quota = project.wanted.quota or dict.fromkeys(quota.DEFAULTS, UNLIMITED)
         new = {resource: UNLIMITED if limit is None else limit for resource, limit in limits.items()}
         project = tx.want(project, msgspec.structs.replace(project.wanted, quota={**old_quota, **new}))
         words = " ".join(f"{resource}={limit}" for resource, limit in sorted(new.items()))
         tx.add_journal_line(caller, project, "project.limit", goal=project.generation, outcome="done", detail=words)
-    return show(caller, core, name)
+    return show(caller, core, uuid)
 
 
-def _project(caller: Caller, tx: Reader, name: str) -> Project:
-    project = find.by_any(caller, tx, Project, name) if name else tx.need(Project, caller.project)
-    if project.uuid != caller.project and not caller.admin:
-        raise find.not_found(Project, [name])
-    return project
+def _project(caller: Caller, tx: Reader, uuid: str) -> Project:
+    if uuid not in ("", caller.project) and not caller.admin:
+        raise find.absent(Project, [uuid])
+    return find.living(caller, tx, Project, uuid or caller.project)

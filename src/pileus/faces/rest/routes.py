@@ -15,14 +15,18 @@ from pileus.model import listing as pages
 from pileus.model import quota
 from pileus.model.allowance import Allowance
 from pileus.model.caller import Caller
+from pileus.model.credential import Credential
 from pileus.model.errors import InvalidValue
+from pileus.model.flavor import Flavor
 from pileus.model.flavor import Wanted as FlavorWanted
-from pileus.model.host import Duty, Overcommit
+from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.image import Image
 from pileus.model.instance import Body, Instance
 from pileus.model.noun import Noun
+from pileus.model.project import Project
 from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
+from pileus.model.user import User
 from pileus.rules import floatingip as floatingip_rules
 from pileus.rules.core import Core
 from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
@@ -146,16 +150,6 @@ def _document(request: TypedRequest, noun: Noun) -> dict[str, Any]:
         return documents.documents(request.core, tx, [noun])[0]
 
 
-def _done(verb: Callable[[Caller, Core, str], object]) -> Callable[[TypedRequest], dict[str, Any]]:
-    """Return the handler of a verb on the noun that the path names, with nothing to tell."""
-
-    def handle(request: TypedRequest) -> dict[str, Any]:
-        verb(request.caller, request.core, request.path["id"])
-        return {}
-
-    return handle
-
-
 def _show(request: TypedRequest) -> dict[str, Any]:
     cls = documents.kind_of(request.path["nouns"])
     with request.core.store.read() as tx:
@@ -176,9 +170,25 @@ def _create_user(request: TypedRequest) -> user.Account:
     return user.create(request.caller, request.core, new.name, new.project, admin=new.admin)
 
 
-def _create_credential(request: TypedRequest) -> credential.Made:
+def _create_credential(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewCredential)
-    return credential.create(request.caller, request.core, new.type, new.user)
+    own = new.user in ("", request.caller.user_name)
+    whose = "" if own else documents.uuid_for_administrators(request, User, new.user)
+    made = credential.create(request.caller, request.core, new.type, whose)
+    with request.core.store.read() as tx:
+        ident = tx.need(Credential, made.uuid).ec2_id
+    return {"id": ident, **{name: getattr(made, name) for name in _OF_CREDENTIAL}}
+
+
+_OF_CREDENTIAL = ("user", "project", "access_key", "secret_key", "token")
+
+
+def _revoke_credential(request: TypedRequest) -> dict[str, Any]:
+    """Revoke what the path names: a credential by its id, or an access key or a token itself."""
+    ident = request.path["id"]
+    identity = request.core.store.identities(Credential, [ident]).get(ident)
+    credential.revoke(request.caller, request.core, identity.uuid if identity else ident)
+    return {}
 
 
 def _create_keypair(request: TypedRequest) -> dict[str, Any]:
@@ -197,12 +207,13 @@ def _create_flavor(request: TypedRequest) -> dict[str, Any]:
 
 def _demand(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewTraits)
-    return documents.document(flavor.demand(request.caller, request.core, request.path["id"], new.add, new.remove))
+    uuid = documents.uuid_for_administrators(request, Flavor)
+    return documents.document(flavor.demand(request.caller, request.core, uuid, new.add, new.remove))
 
 
 def _offered(*, retired: bool) -> Callable[[TypedRequest], dict[str, Any]]:
     return lambda request: documents.document(
-        flavor.offer(request.caller, request.core, request.path["id"], retired=retired)
+        flavor.offer(request.caller, request.core, documents.uuid_for_administrators(request, Flavor), retired=retired)
     )
 
 
@@ -255,11 +266,14 @@ def _stats_of_one(request: TypedRequest) -> dict[str, Any]:
 
 
 def _limits(request: TypedRequest) -> Any:
-    return limit.show(request.caller, request.core, request.query.get("project", ""))
+    project = request.query.get("project", "")
+    own = project in ("", request.caller.project_name)
+    return limit.show(request.caller, request.core, "" if own else documents.uuid_of(request, Project, project))
 
 
 def _change_limits(request: TypedRequest) -> Any:
-    return limit.change(request.caller, request.core, request.path["id"], request.read(NewLimits).limits)
+    uuid = documents.uuid_for_administrators(request, Project)
+    return limit.change(request.caller, request.core, uuid, request.read(NewLimits).limits)
 
 
 def _doctor(request: TypedRequest) -> Any:
@@ -320,22 +334,35 @@ def _release_address(request: TypedRequest) -> dict[str, Any]:
     return {}
 
 
+def _host(request: TypedRequest) -> str:
+    """The name of the host that the path names; for those whom the verb refuses, what the path says."""
+    if not request.caller.admin:
+        return str(request.path["id"])
+    with request.core.store.read() as tx:
+        return documents.one(request.caller, tx, Host, request.path["id"]).name
+
+
 def _turned(state: Duty) -> Callable[[TypedRequest], dict[str, Any]]:
-    return lambda request: _document(request, host.set_duty(request.caller, request.core, request.path["id"], state))
+    return lambda request: _document(request, host.set_duty(request.caller, request.core, _host(request), state))
 
 
 def _give_host(request: TypedRequest) -> dict[str, Any]:
-    return _document(request, host.give(request.caller, request.core, request.path["id"], request.read(Overcommit)))
+    return _document(request, host.give(request.caller, request.core, _host(request), request.read(Overcommit)))
 
 
 def _mark_host(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewTraits)
-    return _document(request, host.change_traits(request.caller, request.core, request.path["id"], new.add, new.remove))
+    return _document(request, host.change_traits(request.caller, request.core, _host(request), new.add, new.remove))
 
 
 def _remove_host(request: TypedRequest) -> dict[str, Any]:
     forget = request.read(Removal).forget
-    return _document(request, host.remove(request.caller, request.core, request.path["id"], forget=forget))
+    return _document(request, host.remove(request.caller, request.core, _host(request), forget=forget))
+
+
+def _admit_host(request: TypedRequest) -> dict[str, Any]:
+    host.admit(request.caller, request.core, request.path["id"])
+    return {}
 
 
 def _invite(request: TypedRequest) -> join.Invitation:
@@ -346,7 +373,7 @@ def _invite(request: TypedRequest) -> join.Invitation:
 ROUTES: tuple[Route, ...] = (
     Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
     Route("POST", "credentials", _create_credential, "Make an access key or a token.", NewCredential, 201),
-    Route("DELETE", "credentials/{id}", _done(credential.revoke), "Make it worthless, from now on."),
+    Route("DELETE", "credentials/{id}", _revoke_credential, "Make it worthless, from now on."),
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
     Route(
         "POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.CaptureRequest, 201
@@ -383,7 +410,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "hosts/{id}/overcommit", _give_host, "Give it its own ratios of overcommit.", Overcommit),
     Route("POST", "hosts/{id}/traits", _mark_host, "Give it traits, or take them from it.", NewTraits),
     Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
-    Route("POST", "hosts/{id}/admit", _done(host.admit), "Readmit a removed host."),
+    Route("POST", "hosts/{id}/admit", _admit_host, "Readmit a removed host."),
     Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewToken, 201),
     Route("GET", "limits", _limits, "What the project (`project`: another one) may use and uses, and all bounds."),
     Route("POST", "projects/{id}/limits", _change_limits, "Give a project other limits.", NewLimits),

@@ -99,7 +99,7 @@ def _change_port(caller: Caller, tx: Writer, row: Instance, change: Change) -> N
         wanted = msgspec.structs.replace(wanted, groups=tuple(group.uuid for group in groups))
     changed = tx.want(port, wanted)
 def _regroup(caller: Caller, tx: Writer, row: Instance, uuids: tuple[str, ...]) -> None:
-    """Put the instance's first port into exactly these groups of its VPC."""
+    """Put the instance's first port into exactly these groups of its router."""
     if not uuids:
         raise InvalidValue("An interface is in at least one security group.", noun="port", reason="groups")
     port = min(tx.referring(Port, [row.uuid]), key=lambda port: port.wanted.index)

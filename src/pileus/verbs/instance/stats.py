@@ -114,7 +114,7 @@ def _asked(core: Core, host: str, uuid: str = "") -> dict[str, Statistics]:
 def _with_instance(
     instance: Instance, measurements: dict[str, Statistics], now: float, trouble: str = ""
 ) -> InstanceStatistics:
-    none = Statistics(uuid=instance.uuid, id=instance.ec2_id, project=instance.project)
+    none = Statistics(uuid=instance.uuid, id="", project=instance.project)
     figures = measurements.get(instance.uuid, none)
     return InstanceStatistics(
         instance=instance,
