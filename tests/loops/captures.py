@@ -25,7 +25,6 @@ class Kept(msgspec.Struct):
     """What was asked last of one image; `digest` is that of the bytes which it was shown to have."""
 
     uuid: str
-    ec2_id: str
     instance: str
     reboot: bool
     deregistered: bool = False
@@ -88,7 +87,7 @@ class Captures:
         world.log("user: capture", expectation.uuid, request.name, "with a reboot" if request.reboot else "")
         images: list[Image] = []
         if self._attempt(lambda: images.append(image.capture(world.cloud.caller, world.core, request))):
-            self.kept[images[0].uuid] = Kept(images[0].uuid, images[0].ec2_id, expectation.uuid, request.reboot)
+            self.kept[images[0].uuid] = Kept(images[0].uuid, expectation.uuid, request.reboot)
 
     def _deregister(self, capture: Kept) -> None:
         world = self._world

@@ -108,13 +108,13 @@ _power = power._power
 
 
 def _lazy_start(
-    caller: Caller, core: Core, ids: Sequence[str], wanted_state: Any, *, dry_run: bool
+    caller: Caller, core: Core, uuids: Sequence[str], wanted_state: Any, *, dry_run: bool
 ) -> list[power.Change]:
     with core.store.read() as tx:
-        rows = list(tx.by_ec2(Instance, ids).values())
+        rows = list(tx.many(Instance, uuids).values())
     if any(row.wanted.power.state == wanted_state == "running" and state(row) != State.STOPPED for row in rows):
         return []
-    return _power(caller, core, ids, wanted_state, dry_run=dry_run)
+    return _power(caller, core, uuids, wanted_state, dry_run=dry_run)
 
 
 # -- 2: power ------------------------------------------------------------------------------------------------------
