@@ -28,7 +28,7 @@ OFFICE, LAB = "198.51.100.0/24", "203.0.113.0/25"
 def by_rule(site: Site, ann: Caller, uuid: str) -> None:
     """Name a list in a rule."""
     group = securitygroup.create(ann, site.core, "web", "the web")
-    securitygroup.authorize(ann, site.core, [Rule(id="", prefixlist=uuid)], ident=group.ec2_id)
+    securitygroup.authorize(ann, site.core, [Rule(id="", prefixlist=uuid)], group.uuid)
 
 
 def by_route(site: Site, ann: Caller, uuid: str) -> None:

@@ -14,7 +14,6 @@ from pileus.model.flavor import Flavor
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance
 from pileus.store import cache, tables
-from pileus.store.identities import Identities, Identity
 from pileus.store.migrate import migrate
 from pileus.store.store import TOMBSTONE, Store
 from tests.statements import executed
@@ -220,25 +219,3 @@ def test_new_nouns_are_woken_and_can_be_woken_again(store: Store, clock: Clock) 
     leased = lease_wake(store)
     assert leased is not None
     assert (leased.uuid, leased.wakes) == (made[0].uuid, 2)
-
-
-def test_an_id_is_looked_up_once(store: Store) -> None:
-    row = flavor()
-    with store.write() as tx:
-        tx.add(row)
-    assert store.identities(Flavor, [row.ec2_id, "none-0"]) == {row.ec2_id: (row.uuid, row.project)}
-    with executed(store) as asked:
-        assert store.identities(Flavor, [row.ec2_id]) == {row.ec2_id: (row.uuid, row.project)}
-    assert not asked
-
-
-def test_known_identities_are_bounded() -> None:
-    identities, looks = Identities(most=3), list[list[str]]()
-
-    def look(ids: list[str]) -> dict[str, Identity]:
-        looks.append(ids)
-        return {ident: Identity(f"uuid of {ident}", "") for ident in ids}
-
-    for ids in (["a", "b"], ["b", "c"], ["d"], ["a"]):
-        assert list(identities.of("flavor", ids, look)) == ids
-    assert looks == [["a", "b"], ["c"], ["d"], ["a"]]

@@ -115,8 +115,8 @@ def test_the_end_of_an_instance(site: Site, ann: Caller, tiny: Image) -> None:
     floating = floatingip.allocate(ann, site.core)
     floatingip.associate(ann, site.core, floating.ec2_id, port=given.ec2_id)
     with site.store.read() as tx:
-        ident = tx.need(Instance, uuid).ec2_id
-    power.terminate(ann, site.core, [ident])
+        assert tx.need(Instance, uuid).gone is None
+    power.terminate(ann, site.core, [uuid])
     assert row(site, given.uuid).assigned.unconfirmed == uuid
     site.settle()
     assert row(site, nics[2]).gone is not None

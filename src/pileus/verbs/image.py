@@ -18,8 +18,7 @@ from pileus.model.project import Project
 from pileus.model.sizes import Description, Ident, Idents, Name, Tags
 from pileus.model.volume import Volume
 from pileus.rules import find
-from pileus.rules.image import allow, check_login, check_name, finish_removal, known, own, source
-from pileus.rules.image import allow, check_login, check_name, finish_removal, source
+from pileus.rules.image import allow, check_login, check_name, finish_removal, own, source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

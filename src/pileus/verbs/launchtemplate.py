@@ -132,10 +132,10 @@ def one(caller: Caller, core: Core, ident: str = "", name: str = "") -> LaunchTe
         return find.living(caller, tx, LaunchTemplate, ident) if ident else named(caller, tx, name)
 
 
-def listing(caller: Caller, core: Core, names: Sequence[str] = (), ids: Sequence[str] = ()) -> list[LaunchTemplate]:
-    """The project's templates, all or those named by public id or by name; NotFound for one that does not exist."""
+def listing(caller: Caller, core: Core, names: Sequence[str] = (), uuids: Sequence[str] = ()) -> list[LaunchTemplate]:
+    """The project's templates, all or those named by uuid or by name; NotFound for one that does not exist."""
     with core.store.read() as tx:
-        return find.chosen(caller, tx, LaunchTemplate, names, ids, unknown)
+        return find.chosen(caller, tx, LaunchTemplate, names, uuids, unknown)
 
 
 def _version(

@@ -361,6 +361,22 @@ LISTS = sorted(name for _, name in ACTIONS if name.startswith("Describe") and na
 _REQUEST = re.compile(r"<requestId>.*?</requestId>|<RequestI[dD]>.*?</RequestI[dD]>", re.IGNORECASE)
 
 
+def parts_of_a_vpc(account: Account, vpc: str) -> dict[str, str]:
+    """A set of DHCP options, the default ACL, and a peering of a VPC with another; by the words of ATTEMPTS."""
+    ec2 = account.ec2
+    options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": ["lab"]}])["DhcpOptions"]
+    listed = ec2.describe_network_acls()["NetworkAcls"][0]["Associations"][0]
+    peer_vpc = ec2.create_vpc(CidrBlock="10.6.0.0/16")["Vpc"]["VpcId"]
+    peering = ec2.create_vpc_peering_connection(VpcId=vpc, PeerVpcId=peer_vpc)["VpcPeeringConnection"]
+    return {
+        "options": options["DhcpOptionsId"],
+        "acl": listed["NetworkAclId"],
+        "listed": listed["NetworkAclAssociationId"],
+        "peer_vpc": peer_vpc,
+        "peering": peering["VpcPeeringConnectionId"],
+    }
+
+
 def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
     """One of everything, in the project of `account`; by the words of ATTEMPTS."""
     ec2 = account.ec2
@@ -386,10 +402,6 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         LaunchTemplateName=f"template-{name}", LaunchTemplateData={"KeyName": f"key-{name}"}
     )
     linked = ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=ident)
-    options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": [name]}])["DhcpOptions"]
-    listed = ec2.describe_network_acls()["NetworkAcls"][0]["Associations"][0]
-    peer_vpc = ec2.create_vpc(CidrBlock="10.6.0.0/16")["Vpc"]["VpcId"]
-    peering = ec2.create_vpc_peering_connection(VpcId=shown["VpcId"], PeerVpcId=peer_vpc)
     eni = ec2.create_network_interface(SubnetId=shown["SubnetId"])["NetworkInterface"]
     return {
         "image": image.ec2_id,
@@ -407,14 +419,9 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "snapshot": image.ec2_id.replace("ami-", "snap-"),
         "gateway": shown["VpcId"].replace("vpc-", "igw-"),
         "nat": nat["NatGateway"]["NatGatewayId"],
-        "peer_vpc": peer_vpc,
-        "peering": peering["VpcPeeringConnection"]["VpcPeeringConnectionId"],
-        "options": options["DhcpOptionsId"],
         "range": added["CidrBlockAssociation"]["AssociationId"],
         "table": table,
         "tabled": tabled["AssociationId"],
-        "acl": listed["NetworkAclId"],
-        "listed": listed["NetworkAclAssociationId"],
         "volume": shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"],
         "port": shown["NetworkInterfaces"][0]["NetworkInterfaceId"],
         "eni": eni["NetworkInterfaceId"],
@@ -426,6 +433,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "template": template["LaunchTemplate"]["LaunchTemplateId"],
         "template_name": f"template-{name}",
         "number": account.number,
+        **parts_of_a_vpc(account, shown["VpcId"]),
     }
 
 

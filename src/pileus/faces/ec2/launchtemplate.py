@@ -8,6 +8,7 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.launch import asked
 from pileus.faces.ec2.instance.part import InstanceParts
@@ -17,6 +18,7 @@ from pileus.faces.ec2.tag import shown, specified
 from pileus.model import sizes, tag
 from pileus.model.errors import InvalidValue
 from pileus.model.image import Image
+from pileus.model.instance import Instance
 from pileus.model.launchtemplate import LaunchTemplate, LaunchTemplateVersion
 from pileus.rules.instance.view import InstanceView
 from pileus.rules.launchtemplate import version_of
@@ -111,7 +113,7 @@ def describe(call: Call) -> dict[str, Any]:
     """List templates, by id, by name, or all."""
     args = call.args
     names, ids = args.get("LaunchTemplateNames", ()), args.get("LaunchTemplateIds", ())
-    templates = verbs.listing(call.caller, call.core, names, ids)
+    templates = verbs.listing(call.caller, call.core, names, uuids_of(call, LaunchTemplate, ids))
     return paging.listed(args, "LaunchTemplates", [_template(call, each) for each in templates], _FILTERS)
 
 
@@ -157,7 +159,7 @@ def _named(template: LaunchTemplate, words: Iterable[str]) -> list[LaunchTemplat
 @action("GetLaunchTemplateData")
 def data_of(call: Call) -> dict[str, Any]:
     """The parameters of an instance in the form of a template, but for its addresses."""
-    views, _ = instances.listing(call.caller, call.core, [call.args["InstanceId"]])
+    views, _ = instances.listing(call.caller, call.core, [uuid_of(call, Instance, call.args["InstanceId"])])
     return {"LaunchTemplateData": _data(views[0], InstanceParts(call.core.place))}
 
 

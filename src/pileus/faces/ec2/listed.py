@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, Handler, action
 from pileus.faces.ec2.ids import uuid_of, uuids_of
-from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.errors import WireError
 from pileus.model.instance import Instance
 from pileus.model.router import Router
-from pileus.model.subnet import Subnet
+from pileus.model.securitygroup import SecurityGroup
 from pileus.verbs import network as verbs
 from pileus.verbs import securitygroup as groups
 from pileus.verbs.instance import view as instances
@@ -115,7 +114,7 @@ def credit_specifications(call: Call) -> dict[str, Any]:
 @action("DescribeSecurityGroupReferences")
 def group_references(call: Call) -> dict[str, Any]:
     """Lists only: none, as no rule of a peered VPC refers to a group."""
-    groups.listing(call.caller, call.core, call.args["GroupId"])
+    groups.listing(call.caller, call.core, uuids_of(call, SecurityGroup, call.args["GroupId"]))
     return {"SecurityGroupReferenceSet": []}
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
-from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.permission import DESCRIPTION, permissions

@@ -30,18 +30,18 @@ def output(caller: Caller, core: Core, uuid: str) -> tuple[Instance, bytes]:
         return instance, channels.read_all(access)[-LOG_LIMIT:]
 
 
-def screenshot(caller: Caller, core: Core, ident: str) -> tuple[Instance, bytes]:
-    """The screen of the running machine with this EC2 id, as PNG.
+def screenshot(caller: Caller, core: Core, uuid: str) -> tuple[Instance, bytes]:
+    """The screen of the running machine with this uuid, as PNG.
 
     Raises NotFound; Unsupported for a container, which has none; Conflict for a machine that does not run.
     """
-    instance = _instance(caller, core, ident)
+    instance = _instance(caller, core, uuid)
     host = instance.assigned.host
     if instance.assigned.size.kind == "container":
-        raise Unsupported(f"{instance.label} is a container, which has no screen.", noun="instance", ident=ident)
+        raise Unsupported(f"{instance.label} is a container, which has no screen.", noun="instance", ident=uuid)
     if host is None or state(instance) is not State.RUNNING:
         text = f"{instance.label} does not run: there is no screen."
-        raise Conflict(text, noun="instance", ident=ident, reason="state")
+        raise Conflict(text, noun="instance", ident=uuid, reason="state")
     with core.waits.on(host):
         request = Open(call=new_uuid(), uuid=instance.uuid, channel="screenshot")
         try:
@@ -49,7 +49,7 @@ def screenshot(caller: Caller, core: Core, ident: str) -> tuple[Instance, bytes]
         except Fault as fault:
             if fault.code != "Unsupported":
                 raise
-            raise Unsupported(fault.message, noun="instance", ident=ident) from fault
+            raise Unsupported(fault.message, noun="instance", ident=uuid) from fault
 
 
 def connect(caller: Caller, core: Core, uuid: str, port: int) -> Access:

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """The changes to an instance; None leaves a part as it is. `flavor` is a name.
-    """The changes to an instance; None leaves a part as it is. `groups` are uuids, which replace the first port's.
 
-    `groups` are EC2 ids, which replace the only port's; `forwards` is that port's.
+    `groups` are uuids, which replace the only port's; `forwards` is that port's.
     """
 
     groups: Idents | None = None
@@ -86,7 +85,7 @@ def _wrong_state(row: Instance, now: State) -> Conflict:
 
 
 def _change_port(caller: Caller, tx: Writer, row: Instance, change: Change) -> None:
-    """Put the instance's only port into exactly these groups of its VPC, or say whether it forwards."""
+    """Put the instance's only port into exactly these groups of its router, or say whether it forwards."""
     port = port_rules.only(tx, row)
     wanted = port.wanted
     if change.forwards is not None:
@@ -94,18 +93,9 @@ def _change_port(caller: Caller, tx: Writer, row: Instance, change: Change) -> N
     if change.groups is not None:
         if not change.groups:
             raise InvalidValue("An interface is in at least one security group.", noun="port", reason="groups")
-        groups = [securitygroup.one(caller, tx, ident) for ident in dict.fromkeys(change.groups)]
+        groups = find.known(caller, tx, SecurityGroup, change.groups)
         securitygroup.within(groups, port_rules.router_of(tx, port), "instance")
         wanted = msgspec.structs.replace(wanted, groups=tuple(group.uuid for group in groups))
     changed = tx.want(port, wanted)
-def _regroup(caller: Caller, tx: Writer, row: Instance, uuids: tuple[str, ...]) -> None:
-    """Put the instance's first port into exactly these groups of its router."""
-    if not uuids:
-        raise InvalidValue("An interface is in at least one security group.", noun="port", reason="groups")
-    port = min(tx.referring(Port, [row.uuid]), key=lambda port: port.wanted.index)
-    router = tx.need(Network, port.wanted.network).wanted.router
-    groups = find.known(caller, tx, SecurityGroup, uuids)
-    securitygroup.within(groups, router or "", "instance")
-    changed = tx.want(port, msgspec.structs.replace(port.wanted, groups=tuple(group.uuid for group in groups)))
     tx.add_journal_line(caller, changed, "port.modify", goal=changed.generation)
     tx.wake(changed)

@@ -7,8 +7,8 @@ from typing import Any
 
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.ids import uuid_of
-from pileus.model.instance import Instance
 from pileus.model.errors import Unsupported
+from pileus.model.instance import Instance
 from pileus.verbs.instance import console
 
 
@@ -27,9 +27,8 @@ def get_console_output(call: Call) -> dict[str, Any]:
 @action("GetConsoleScreenshot", waits=True)
 def get_console_screenshot(call: Call) -> dict[str, Any]:
     """Return the screen of a running machine as PNG; a container has none."""
-    ident = call.args["InstanceId"]
-    check_id("i", "instance", ident)
+    uuid = uuid_of(call, Instance, call.args["InstanceId"])
     if call.args.get("WakeUp"):
         raise Unsupported("This cloud wakes no screens: WakeUp is not supported.", noun="instance")
-    instance, picture = console.screenshot(call.caller, call.core, ident)
+    instance, picture = console.screenshot(call.caller, call.core, uuid)
     return {"InstanceId": instance.ec2_id, "ImageData": base64.b64encode(picture).decode()}

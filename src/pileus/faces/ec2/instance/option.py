@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.faces.ec2.call import Call, action
-from pileus.faces.ec2.ids import uuid_of
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.launch import metadata_options
-from pileus.faces.ec2.names import check_id
 from pileus.model import bounds
 from pileus.model.errors import InvalidValue, NotFound, PileusError, Unsupported
 from pileus.model.instance import Instance
+from pileus.model.placementgroup import PlacementGroup
 from pileus.verbs import placementgroup
 from pileus.verbs.instance import modify as verb
 from pileus.verbs.instance import place
@@ -28,7 +28,9 @@ def modify_metadata(call: Call) -> dict[str, Any]:
     options = {member: args[member] for member in members if member in args}
     if not options:
         raise InvalidValue("Specify at least one option to change.", reason="combination")
-    instance = verb.modify(call.caller, call.core, args["InstanceId"], verb.Change(**metadata_options(options)))
+    instance = verb.modify(
+        call.caller, call.core, uuid_of(call, Instance, args["InstanceId"]), verb.Change(**metadata_options(options))
+    )
     shown = shape.metadata_options(instance.wanted) | {"State": "pending"}
     return {"InstanceId": instance.ec2_id, "InstanceMetadataOptions": shown}
 
@@ -44,10 +46,9 @@ def modify_placement(call: Call) -> dict[str, Any]:
         raise InvalidValue("Specify GroupName or GroupId, but not both.", reason="combination")
     if name is None and not ident:
         raise InvalidValue("Specify the group to change the placement to.", reason="combination")
-    if ident:
-        check_id("pg", "placementgroup", ident)
+    named_ids = uuids_of(call, PlacementGroup, [ident] if ident else ())
     uuid = uuid_of(call, Instance, args["InstanceId"])
-    groups = placementgroup.listing(call.caller, call.core, [name] if name else (), [ident] if ident else ())
+    groups = placementgroup.listing(call.caller, call.core, [name] if name else (), named_ids)
     place.regroup(call.caller, call.core, uuid, groups[0].uuid if name or ident else None)
     return {"Return": True}
 
@@ -64,7 +65,7 @@ def modify_credits(call: Call) -> dict[str, Any]:
         if kind not in ("standard", "unlimited"):
             raise InvalidValue(f"Invalid value '{kind[:40]}' for CpuCredits: standard.", reason="credits")
         try:
-            verbs.listing(call.caller, call.core, [ident])
+            verbs.listing(call.caller, call.core, uuids_of(call, Instance, [ident]))
         except PileusError as error:
             code = "InvalidInstanceID.Malformed" if error.code == "Malformed" else "InvalidInstanceID.NotFound"
             refused.append({"InstanceId": ident, "Error": {"Code": code, "Message": error.message}})
@@ -95,20 +96,23 @@ def unmonitor(call: Call) -> dict[str, Any]:
 
 
 def _named(call: Call) -> list[str]:
-    return [view.instance.ec2_id for view in verbs.listing(call.caller, call.core, call.args["InstanceIds"])[0]]
+    return [
+        view.instance.ec2_id
+        for view in verbs.listing(call.caller, call.core, uuids_of(call, Instance, call.args["InstanceIds"]))[0]
+    ]
 
 
 @action("GetPasswordData")
 def password(call: Call) -> dict[str, Any]:
     """Return no password, as of every Linux guest: the key pair of the launch is how to log in."""
-    (view,) = verbs.listing(call.caller, call.core, [call.args["InstanceId"]])[0]
+    (view,) = verbs.listing(call.caller, call.core, [uuid_of(call, Instance, call.args["InstanceId"])])[0]
     return {"InstanceId": view.instance.ec2_id, "Timestamp": view.instance.created, "PasswordData": ""}
 
 
 @action("ResetInstanceAttribute")
 def reset(call: Call) -> dict[str, Any]:
     """Set the kernel or the RAM disk back to the image's own, which is what every instance starts."""
-    verbs.listing(call.caller, call.core, [call.args["InstanceId"]])
+    verbs.listing(call.caller, call.core, [uuid_of(call, Instance, call.args["InstanceId"])])
     if call.args["Attribute"] not in ("kernel", "ramdisk"):
         text = f"The attribute {call.args['Attribute']} cannot be reset in this cloud."
         raise Unsupported(text, noun="instance")

@@ -7,9 +7,10 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.ids import uuids_of
 from pileus.faces.ec2.instance.part import InstanceParts
 from pileus.faces.ec2.names import zone_id
-from pileus.model.instance import State
+from pileus.model.instance import Instance, State
 from pileus.rules.instance.view import InstanceView
 from pileus.verbs import placementgroup
 from pileus.verbs.instance import view as verbs
@@ -23,7 +24,7 @@ def describe(call: Call) -> dict[str, Any]:
     group_names = set(args.get("GroupNames", ()))
     if group_names:
         placementgroup.listing(call.caller, call.core, sorted(group_names))
-    views, _ = verbs.listing(call.caller, call.core, args.get("InstanceIds", ()))
+    views, _ = verbs.listing(call.caller, call.core, uuids_of(call, Instance, args.get("InstanceIds", ())))
     parts = InstanceParts(call.core.place)
     items = [
         _item(call, view, parts.zone(view))
