@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
 from pileus.model.securitygroup import Rule
-from pileus.model.spec import NetworkSpec, RouterSpec, RouteSpec, RouteTableSpec, SourceSpec
+from pileus.model.spec import NetworkSpec, PortSpec, RouterSpec, RouteSpec, RouteTableSpec, SourceSpec
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
@@ -16,7 +18,7 @@ from tests.live import veth
 from tests.live.daemons import purge_engine
 from tests.live.test_floating import GATEWAY, OUTSIDE, mirror
 from tests.live.test_network import OUT, Cloud, new
-from tests.live.veth import eventually
+from tests.live.veth import Guest, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,3 +132,34 @@ def test_a_guest_has_further_addresses(vpc: Vpc) -> None:
     assert vpc.private.pings(vpc.public.address)
     vpc.write(msgspec.structs.replace(vpc.public_port, revision=vpc.revision()))
     eventually(lambda: not vpc.private.pings(spare), "it does no more")
+
+
+def test_a_guest_that_forwards_is_not_taken_for_the_localport(vpc: Vpc) -> None:
+    """TCP from the localport passes whatever the groups say; a guest that sends from its address is judged by them."""
+    closed, closed_port = vpc.guest(vpc.networks[0], vpc.group(OUT).uuid)
+    opened, opened_port = vpc.guest(vpc.networks[0], vpc.group_spec.uuid)
+    vpc.write(msgspec.structs.replace(vpc.public_port, forwards=True, revision=vpc.revision()))
+    vpc.settled()
+    localport = vpc.subnets[vpc.networks[0].uuid].localport
+
+    def arrives(at: Guest, port: PortSpec) -> bool:
+        packet = syn(localport, port.address)
+        with at.wire() as heard, vpc.public.wire() as spoken:
+            spoken.send(veth.frame(vpc.public_port.mac, veth.packed(port.mac), 0x0800, packet))
+            try:
+                return any(heard.recv(200)[14 : 14 + len(packet)] == packet for _ in range(20))
+            except TimeoutError:
+                return False
+
+    eventually(lambda: arrives(opened, opened_port), "a group that admits everything admits it")
+    assert not arrives(closed, closed_port)
+
+
+def syn(source: str, target: str) -> bytes:
+    """An IPv4 packet that opens a TCP connection to port 80."""
+    addresses = socket.inet_aton(source) + socket.inet_aton(target)
+    segment = struct.pack("!HHIIBBHHH", 4000, 80, 1, 0, 5 << 4, 2, 64000, 0, 0)
+    pseudo = addresses + struct.pack("!BBH", 0, 6, len(segment))
+    segment = segment[:16] + struct.pack("!H", veth.checksum(pseudo + segment)) + segment[18:]
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 1, 0, 64, 6, 0) + addresses
+    return header[:10] + struct.pack("!H", veth.checksum(header)) + header[12:] + segment

@@ -12,6 +12,7 @@ from pileus.model.securitygroup import Rule
 from pileus.providers.local.network import acl
 
 OWN = "0f8fad5b-d9cb-469f-a165-70867728950e"
+MAC = "02:51:00:00:00:01"
 OTHER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 IN, OUT = f"outport == @{acl.group_name(OWN)}", f"inport == @{acl.group_name(OWN)}"
 
@@ -95,24 +96,25 @@ def test_all_else_is_dropped_below_every_rule() -> None:
 
 
 def test_what_no_guest_may_stands_above_all_that_one_may() -> None:
-    allowed = [*acl.always(OWN, ["10.0.0.1"], ["10.0.0.2"]), acl.rule(OWN, Rule(id="r", priority=2000))]
+    allowed = [*acl.always(OWN, ["10.0.0.1"], ["10.0.0.2"], [MAC]), acl.rule(OWN, Rule(id="r", priority=2000))]
     for each in acl.never():
         assert each["action"] == "drop"
         assert each["priority"] > max(other["priority"] for other in allowed)
 
 
 def test_the_localport_is_closed_above_every_rule_but_for_what_it_serves() -> None:
-    (closed,) = (each for each in acl.always(OWN, ["10.0.0.1"], ["10.0.0.2"]) if each["action"] == "drop")
+    (closed,) = (each for each in acl.always(OWN, ["10.0.0.1"], ["10.0.0.2"], [MAC]) if each["action"] == "drop")
     assert closed["match"] == "inport == @pg_drop && ip4 && ip4.dst == {10.0.0.2, 169.254.169.254}"
     assert closed["priority"] > Rule(id="r").priority
 
 
 def test_what_guests_always_may_stands_above_every_rule() -> None:
-    always = acl.always(OWN, ["10.0.0.1", "10.1.0.1"], ["10.0.0.2", "10.1.0.2"])
+    always = acl.always(OWN, ["10.0.0.1", "10.1.0.1"], ["10.0.0.2", "10.1.0.2"], [MAC])
     assert all(each["priority"] > Rule(id="r").priority for each in always)
     (entering,) = (each for each in always if each["direction"] == "to-lport")
-    assert entering["match"] == "outport == @pg_drop && ip4.src == {10.0.0.2, 10.1.0.2} && tcp"
+    local = "ip4.src == {10.0.0.2, 10.1.0.2}"
+    assert entering["match"] == f"outport == @pg_drop && {local} && eth.src == {{{MAC}}} && tcp"
 
 
 def test_a_network_without_subnets_needs_nothing() -> None:
-    assert acl.always(OWN, [], []) == []
+    assert acl.always(OWN, [], [], []) == []

@@ -57,11 +57,14 @@ def never() -> list[dict[str, Any]]:
     return [acl(_OUTWARD, _NEVER, f"inport == @{DROP_GROUP} && ip4 && udp.src == 67 && udp.dst == 68", "drop")]
 
 
-def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> list[dict[str, Any]]:
+def always(
+    network: str, gateways: Iterable[str], localports: Iterable[str], macs: Iterable[str]
+) -> list[dict[str, Any]]:
     """Return the ACLs that admit traffic of the network with uuid `network` whatever its guests' groups say.
 
     Guests may ask for an address, for metadata and for names, and be reached by TCP from the localport, whose listener
-    applies the groups' rules to its own callers. No guest can send from the localport's address: port security.
+    applies the groups' rules to its own callers. It is known by its MAC (of `macs`) too, from which no guest can send:
+    a guest whose port forwards may send from the localport's address.
     A guest may open nothing else to the localport, which stands in a namespace of the host's. Open connections are
     admitted, for a switch that was started again knows of none.
     """
@@ -80,7 +83,13 @@ def always(network: str, gateways: Iterable[str], localports: Iterable[str]) -> 
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && tcp.dst == 53", "allow-related", network),
         acl(_OUTWARD, _ALWAYS, f"{asks} && ip4.dst == {local} && {_GOES_ON}", "allow-related", network),
         acl(_OUTWARD, _CLOSED, f"{asks} && ip4.dst == {closed}", "drop", network),
-        acl(_INWARD, _ALWAYS, f"{enters}.src == {local} && tcp", "allow-related", network),
+        acl(
+            _INWARD,
+            _ALWAYS,
+            f"{enters}.src == {local} && eth.src == {_among(set(macs))} && tcp",
+            "allow-related",
+            network,
+        ),
     ]
 
 

@@ -35,8 +35,8 @@ def ensure(rows: NorthboundRows, spec: NetworkSpec) -> None:
     )
     controller.bound(rows, row, spec.uuid)
     securitygroup.ensure_drop(rows)
-    gateways = [subnet.gateway for subnet in spec.subnets]
-    rows.acls(row, acl.always(spec.uuid, gateways, [subnet.localport for subnet in spec.subnets]))
+    gateways, localports = ([getattr(each, name) for each in spec.subnets] for name in ("gateway", "localport"))
+    rows.acls(row, acl.always(spec.uuid, gateways, localports, [each.localport_mac for each in spec.subnets]))
     _localport(rows, row, spec)
     for subnet in spec.subnets:
         rows.put(
