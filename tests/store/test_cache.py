@@ -166,15 +166,17 @@ def test_an_erased_tombstone_is_in_no_list(filed: Store, clock: Clock) -> None:
 
 
 def test_lists_of_all_projects_are_bounded(filed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "MOST", 5)
+    monkeypatch.setattr(cache, "MOST", 2 * (cache._EMPTY + 1))
     projects = [new_uuid() for _ in range(4)]
+    with filed.write() as tx:
+        of = tx.add(flavor())
     for project in projects:
         with filed.write() as tx:
-            tx.add(msgspec.structs.replace(instance(tx.add(flavor(project))), project=project))
+            tx.add(msgspec.structs.replace(instance(of), project=project))
         listed(filed, project)
     with filed.read() as tx:
-        kept = [project for project in projects if (lists := tx.lists(project)) and lists.lists]
-    assert kept == projects[-1:]
+        cached_projects = [each for each in reversed(projects) if (lists := tx.lists(each)) and lists.lists]
+    assert cached_projects == [projects[3], projects[2]]
 
 
 def test_the_name_of_a_version_fits_its_column() -> None:

@@ -71,8 +71,12 @@ class CachedKind:
         self.unreadable: dict[str, Unreadable] = {}
 
 
+_EMPTY = 40
+"""The size of the lists of a project without entries: MOST holds the number of cached projects down too."""
+
+
 class ProjectLists:
-    """Lists of one project as of one version, by what they list; `size` is the number of their entries."""
+    """Lists of one project as of one version, by the kind that they list."""
 
     def __init__(self, version: Version) -> None:
         self.version = version
@@ -80,8 +84,8 @@ class ProjectLists:
 
     @property
     def size(self) -> int:
-        """The entries of all lists, and one for the project."""
-        return 1 + sum(map(len, self.lists.values()))
+        """The number of entries, and _EMPTY for the project."""
+        return _EMPTY + sum(map(len, self.lists.values()))
 
 
 class Cache:
@@ -107,13 +111,18 @@ class Cache:
 
     def lists(self, project: str, versions: Mapping[str, int]) -> ProjectLists | None:
         """Return the lists of a project for a snapshot with these `versions`; None when that snapshot is old."""
-        names = (project_version(project), *sorted(_NAMES.values()))
-        version = versions.get("incarnation", 0), *(versions.get(name, 0) for name in names)
+        names = ("incarnation", project_version(project), *_NAMES.values())
+        version = tuple(versions.get(name, 0) for name in names)
         with self._lock:
             entry = self._projects.pop(project, None)
             if entry is None or any(ours < theirs for ours, theirs in zip(entry.version, version, strict=True)):
                 entry = ProjectLists(version)
+                self._evict()
             self._projects[project] = entry  # behind all that were asked for before
-            while sum(each.size for each in self._projects.values()) > MOST and len(self._projects) > 1:
-                del self._projects[next(iter(self._projects))]
         return entry if entry.version == version else None
+
+    def _evict(self) -> None:
+        """Drop the lists that were not asked for longest, until there is room for another project within MOST."""
+        size = _EMPTY + sum(each.size for each in self._projects.values())
+        while size > MOST and self._projects:
+            size -= self._projects.pop(next(iter(self._projects))).size
