@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pileus.providers.local.engine import chassis
+from pileus.providers.local.layout import Layout
 from tests.live.cloud import ENDING, LiveCloud, logs, running
+from tests.live.daemons import purge_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +52,17 @@ def cloud() -> Iterator[LiveCloud]:
 def key(cloud: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The private half of the key pair `test`."""
     return cloud.key("test", tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
+    """A network engine without a cloud, for one module."""
+    layout = Layout(tmp_path_factory.mktemp("state"))
+    try:
+        chassis.up(layout)
+        yield layout
+    finally:
+        purge_engine(layout)
 
 
 @pytest.hookimpl(wrapper=True)

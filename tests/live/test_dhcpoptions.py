@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
-from tests.live.daemons import purge_engine
 from tests.live.test_network import OUT, Cloud
 from tests.live.veth import dhcp, eventually
 
@@ -21,16 +19,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cost(5), pytest.mark.allow_hosts(["127.0.0.0/8", "10.41.0.0/16"])]
 
 _SERVERS, _DOMAIN, _TIME, _NETBIOS, _NODE_TYPE = 6, 15, 42, 44, 46
-
-
-@pytest.fixture(scope="module")
-def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    layout = Layout(tmp_path_factory.mktemp("state"))
-    try:
-        chassis.up(layout)
-        yield layout
-    finally:
-        purge_engine(layout)
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from tests.live import veth
 from tests.live.cloud import SSH, until
-from tests.live.daemons import purge_engine
 from tests.live.test_network import OUT, Cloud, new
 from tests.live.veth import eventually
 
@@ -120,16 +119,6 @@ class Side:
         order = ("port", "securitygroup", "network", "router")
         for spec in sorted(self.cloud.made, key=lambda spec: order.index(spec.KIND)):
             self.cloud.provider.remove(BodyRef(kind=spec.KIND, uuid=spec.uuid, revision=(1, 99)))
-
-
-@pytest.fixture(scope="module")
-def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    layout = Layout(tmp_path_factory.mktemp("state"))
-    try:
-        chassis.up(layout)
-        yield layout
-    finally:
-        purge_engine(layout)
 
 
 @pytest.fixture

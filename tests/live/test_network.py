@@ -141,16 +141,6 @@ class Cloud:
         assert list(self.provider.scan()) == []
 
 
-@pytest.fixture(scope="module")
-def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    layout = Layout(tmp_path_factory.mktemp("state"))
-    try:
-        chassis.up(layout)
-        yield layout
-    finally:
-        purge_engine(layout)
-
-
 @pytest.fixture
 def provider(layout: Layout) -> Iterator[NetworkProvider]:
     chassis.up(layout)

@@ -11,11 +11,9 @@ from pileus.model.addresses import METADATA
 from pileus.model.networkacl import OPEN, AclEntry
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import NetworkAclSpec, RouteSpec, RouteTableSpec, SourceSpec
-from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from tests.live import veth
-from tests.live.daemons import purge_engine
 from tests.live.test_floating import GATEWAY, OUTSIDE, mirror
 from tests.live.test_network import OUT, Cloud, new
 from tests.live.veth import dhcp
@@ -35,16 +33,6 @@ TCP, ICMP = 6, 1
 def tcp(number: int, first: int, last: int = 0, *, egress: bool = False, **more: str) -> AclEntry:
     """An entry for TCP to some ports."""
     return AclEntry(number=number, protocol=TCP, port_min=first, port_max=last or first, egress=egress, **more)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    layout = Layout(tmp_path_factory.mktemp("state"))
-    try:
-        chassis.up(layout)
-        yield layout
-    finally:
-        purge_engine(layout)
 
 
 class Filtered(Cloud):

@@ -11,11 +11,9 @@ from pileus.model import addresses
 from pileus.model.peering import Assigned, Peering, Wanted
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import PeeringSpec, RouterSpec, RouteSpec, RouteTableSpec, SourceSpec
-from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from tests.live import veth
-from tests.live.daemons import purge_engine
 from tests.live.test_floating import GATEWAY, OUTSIDE, mirror
 from tests.live.test_network import OUT, Cloud, new
 from tests.live.veth import eventually
@@ -27,16 +25,6 @@ pytestmark = [pytest.mark.cost(5), pytest.mark.allow_hosts(["127.0.0.0/8", "10.4
 
 EVERYTHING = Rule(id="all", cidr="0.0.0.0/0")
 OUTWARD = "198.51.100.10"
-
-
-@pytest.fixture(scope="module")
-def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    layout = Layout(tmp_path_factory.mktemp("state"))
-    try:
-        chassis.up(layout)
-        yield layout
-    finally:
-        purge_engine(layout)
 
 
 class Peered(Cloud):

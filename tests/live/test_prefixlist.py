@@ -11,12 +11,10 @@ from pileus.model.prefixlist import PrefixList, PrefixListEntry, Wanted
 from pileus.model.routetable import NetworkRoute
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import RouteSpec
-from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from pileus.rules.prefixlist import expanded_routes, expanded_rules
 from tests.live import veth
-from tests.live.daemons import purge_engine
 from tests.live.test_network import OUT, new
 from tests.live.test_routes import Vpc
 from tests.live.veth import eventually
@@ -27,16 +25,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cost(5), pytest.mark.allow_hosts(["127.0.0.0/8", "10.41.0.0/16", "10.99.0.0/16"])]
 
 LIST = new()
-
-
-@pytest.fixture(scope="module")
-def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    layout = Layout(tmp_path_factory.mktemp("state"))
-    try:
-        chassis.up(layout)
-        yield layout
-    finally:
-        purge_engine(layout)
 
 
 @pytest.fixture

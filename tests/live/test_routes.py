@@ -11,11 +11,9 @@ import pytest
 
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import NetworkSpec, PortSpec, RouterSpec, RouteSpec, RouteTableSpec, SourceSpec
-from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from tests.live import veth
-from tests.live.daemons import purge_engine
 from tests.live.test_floating import GATEWAY, OUTSIDE, mirror
 from tests.live.test_network import OUT, Cloud, new
 from tests.live.veth import Guest, eventually
@@ -28,16 +26,6 @@ pytestmark = [pytest.mark.cost(5), pytest.mark.allow_hosts(["127.0.0.0/8", "10.4
 EVERYWHERE = "0.0.0.0/0"
 ROUTER, TRANSLATED = "198.51.100.10", "198.51.100.30"
 EVERYTHING = Rule(id="all", cidr=EVERYWHERE)
-
-
-@pytest.fixture(scope="module")
-def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    layout = Layout(tmp_path_factory.mktemp("state"))
-    try:
-        chassis.up(layout)
-        yield layout
-    finally:
-        purge_engine(layout)
 
 
 class Vpc(Cloud):

@@ -71,7 +71,7 @@ class Vpc:
 
 
 def said(cloud: LiveCloud, ident: str, key: Path, command: str) -> str:
-    """What a command prints in a guest, public or not, by the loopback address that its host listens at."""
+    """Return the output of a command in a guest, by ssh to its loopback address, which private guests have too."""
     listed = subprocess.run(
         [PILEUS, "list", "--json", "--state", str(cloud.state)], capture_output=True, text=True, check=True
     )
