@@ -1,4 +1,4 @@
-"""What the world's users ask of floating addresses, and what they have a right to find once all has converged."""
+"""Requests of the world's users for floating addresses, and the results that hold once all rows have converged."""
 
 from __future__ import annotations
 

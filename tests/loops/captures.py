@@ -114,7 +114,7 @@ class Captures:
             capture.digest = content(row).digest if state(row) is State.AVAILABLE else ""
 
     def complaints(self, tx: Reader) -> Iterator[str]:
-        """What is not as it was asked for, now that all has converged."""
+        """Yield a line for each capture that differs from its request after all rows have converged."""
         world = self._world
         rows = tx.many(Image, self.kept)
         for uuid, capture in self.kept.items():

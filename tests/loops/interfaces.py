@@ -1,4 +1,4 @@
-"""What the world's users ask of ports of their own, and what they have a right to find once all has converged."""
+"""Requests of the world's users for ports of their own, and the results that hold once all rows have converged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OwnPort(msgspec.Struct):
-    """What was asked last of one port; `instance` is the uuid of the one that it was attached to."""
+    """The last request for one port; `instance` is the uuid of the instance that it was attached to."""
 
     uuid: str
     instance: str | None = None

@@ -104,7 +104,7 @@ def empty() -> databases.Image:
 
 
 def kept(site: Site) -> dict[str, object]:
-    """What rows say of names, tags, power and places, by uuid."""
+    """Return names, tags, power and places of the rows, by uuid."""
     facts: dict[str, object] = {}
     classes: tuple[type[Noun], ...] = (Router, Network, Subnet, SecurityGroup, Instance, Port, Volume, FloatingIp)
     with site.store.read() as tx:

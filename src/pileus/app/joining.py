@@ -101,8 +101,8 @@ def _may_join(state: StateDirectory, fingerprint: str, name: str) -> JoinedCloud
         if state.started.exists():
             raise Problem(f"{state.root} holds a cloud of its own: choose another --state, or remove it.")
         return None
-    kept = state.host_authority
-    authority_der = ssl.PEM_cert_to_DER_cert(kept.read_text(encoding="ascii")) if kept.exists() else b""
+    authority = state.host_authority
+    authority_der = ssl.PEM_cert_to_DER_cert(authority.read_text(encoding="ascii")) if authority.exists() else b""
     if name != before.name or not hmac.compare_digest(hashlib.sha256(authority_der).hexdigest(), fingerprint):
         text = f"{state.root} belongs to the cloud at {before.url}, as '{before.name}'"
         raise Problem(f"{text}: join that under this name again, choose another --state, or remove it.")

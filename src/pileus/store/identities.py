@@ -26,19 +26,19 @@ class Identities:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._known: dict[str, dict[str, Identity]] = {}
+        self._cached: dict[str, dict[str, Identity]] = {}
 
     def of(
         self, kind: str, ids: Iterable[str], look: Callable[[list[str]], Mapping[str, Identity]]
     ) -> dict[str, Identity]:
         """Return the identities of `kind` by id; `look` reads those that are not known. Ids of nothing are absent."""
-        known = self._known.setdefault(kind, {})
-        identities = {ident: known.get(ident) for ident in ids}
+        cached = self._cached.setdefault(kind, {})
+        identities = {ident: cached.get(ident) for ident in ids}
         missing = [ident for ident, identity in identities.items() if identity is None]
         if missing:
             read = look(missing)
-            if len(known) + len(read) > self._most:
-                known = self._known[kind] = {}
-            known.update(read)
+            if len(cached) + len(read) > self._most:
+                cached = self._cached[kind] = {}
+            cached.update(read)
             identities.update(read)
         return {ident: identity for ident, identity in identities.items() if identity is not None}

@@ -36,9 +36,9 @@ def describe(call: Call) -> dict[str, Any]:
     images = verbs.listing(call.caller, call.core, uuids_of(call, Image, args.get("ImageIds", ())))
     items = [rendered(image, account) for image, account in with_owners(call, images)]
     if owners := args.get("Owners"):
-        known = {item["ImageId"] for item in of_owners(call, items, owners, "ImageOwnerAlias")}
-        asked = frozenset(owners)
-        items = [item for item in items if item["ImageId"] in known or asked & distribution.owners(item)]
+        owned_ids = {item["ImageId"] for item in of_owners(call, items, owners, "ImageOwnerAlias")}
+        named_owners = frozenset(owners)
+        items = [item for item in items if item["ImageId"] in owned_ids or named_owners & distribution.owners(item)]
     if users := args.get("ExecutableUsers"):
         check_accounts(users, ("self", "all"))
         accounts = {call.caller.account_id if user == "self" else user for user in users}

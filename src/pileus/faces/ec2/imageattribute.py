@@ -49,8 +49,8 @@ def describe(call: Call) -> dict[str, Any]:
 def modify(call: Call) -> dict[str, Any]:
     """Change an image's description, or share it: with accounts, or with all by an administrator."""
     args = call.args
-    given = [name for name in ("Description", "LaunchPermission", "Attribute") if name in args]
-    if len(given) != 1:
+    attribute_names = [name for name in ("Description", "LaunchPermission", "Attribute") if name in args]
+    if len(attribute_names) != 1:
         raise InvalidValue("Specify exactly one attribute to change.", reason="combination")
     if args.get("Attribute", "description") not in ("description", "launchPermission"):
         raise InvalidValue(f"The attribute {args['Attribute'][:40]} of an image is not modifiable.", reason="attribute")

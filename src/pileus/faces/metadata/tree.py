@@ -130,8 +130,8 @@ def _metadata(spec: InstanceSpec) -> Directory:
     if spec.public_keys:
         children["public-keys"] = _public_keys(spec)
     # EC2 refuses the tags whose keys cannot stand in a path.
-    told = spec.tags if spec.metadata_tags else {}
-    tags: dict[str, Node] = {key: value for key, value in told.items() if _can_be_listed(key)}
+    shown_tags = spec.tags if spec.metadata_tags else {}
+    tags: dict[str, Node] = {key: value for key, value in shown_tags.items() if _can_be_listed(key)}
     if tags:
         children["tags"] = _directory({"instance": Directory(tags, tuple(sorted(tags)))})
     return _directory(children)

@@ -220,7 +220,7 @@ def uuid_of(request: TypedRequest, cls: type[N], ident: str = "") -> str:
 
 
 def uuid_for_administrators(request: TypedRequest, cls: type[N], ident: str = "") -> str:
-    """The same for a verb of administrators: it refuses others before it looks, and they learn nothing of names."""
+    """The uuid for administrators; the word itself for other callers, whom the verb refuses without a look-up."""
     return uuid_of(request, cls, ident) if request.caller.admin else ident or request.path["id"]
 
 

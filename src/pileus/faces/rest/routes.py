@@ -174,10 +174,10 @@ def _create_credential(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewCredential)
     own = new.user in ("", request.caller.user_name)
     whose = "" if own else documents.uuid_for_administrators(request, User, new.user)
-    made = credential.create(request.caller, request.core, new.type, whose)
+    secret = credential.create(request.caller, request.core, new.type, whose)
     with request.core.store.read() as tx:
-        ident = tx.need(Credential, made.uuid).ec2_id
-    return {"id": ident, **{name: getattr(made, name) for name in _OF_CREDENTIAL}}
+        ident = tx.need(Credential, secret.uuid).ec2_id
+    return {"id": ident, **{name: getattr(secret, name) for name in _OF_CREDENTIAL}}
 
 
 _OF_CREDENTIAL = ("user", "project", "access_key", "secret_key", "token")

@@ -30,7 +30,7 @@ NOTHING = Moving((), frozenset())
 def between(old: InstanceSpec, spec: InstanceSpec, begun: Iterable[str]) -> Moving:
     """The NICs that come or go from one order to the next; the ports that have `begun` to before may be half there."""
     half = frozenset(begun)
-    known = {nic.uuid for nic in old.nics}
-    wanted = {nic.uuid for nic in spec.nics}
-    new = tuple(nic for nic in spec.nics if nic.uuid not in known or nic.uuid in half)
-    return Moving(new, frozenset((known | half) - wanted))
+    old_ports = {nic.uuid for nic in old.nics}
+    new_ports = {nic.uuid for nic in spec.nics}
+    new = tuple(nic for nic in spec.nics if nic.uuid not in old_ports or nic.uuid in half)
+    return Moving(new, frozenset((old_ports | half) - new_ports))

@@ -335,17 +335,17 @@ def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan)
     ]
     volumes = [_volume(request, plan, instance) for instance in instances]
     tx.insert(instances, ports, volumes, unclaimed=True)
-    given = [
+    attached_ports = [
         port_rules.attached(tx, each.port, instances[0], each.interface.index) for each in plan.interfaces if each.port
     ]
     for host in dict.fromkeys(plan.placed.hosts):
         here = [instance for instance in instances if instance.assigned.host == host]
         tx.add_journal_lines(caller, here, LAUNCH, goal=1, detail=explanation(plan.placed, host))
     tx.wake_new([*instances, *ports])
-    for port in given:
+    for port in attached_ports:
         tx.wake(port)
-    floating = tx.referring(FloatingIp, [port.uuid for port in given]) if given else ()
-    return view_rules.joined(tx, instances, [*ports, *given], volumes, floating)
+    floating = tx.referring(FloatingIp, [port.uuid for port in attached_ports]) if attached_ports else ()
+    return view_rules.joined(tx, instances, [*ports, *attached_ports], volumes, floating)
 
 
 def _hostname(address: str, number: int) -> str:

@@ -31,8 +31,8 @@ def modify_metadata(call: Call) -> dict[str, Any]:
     instance = verb.modify(
         call.caller, call.core, uuid_of(call, Instance, args["InstanceId"]), verb.Change(**metadata_options(options))
     )
-    shown = shape.metadata_options(instance.wanted) | {"State": "pending"}
-    return {"InstanceId": instance.ec2_id, "InstanceMetadataOptions": shown}
+    metadata_item = shape.metadata_options(instance.wanted) | {"State": "pending"}
+    return {"InstanceId": instance.ec2_id, "InstanceMetadataOptions": metadata_item}
 
 
 @action("ModifyInstancePlacement")

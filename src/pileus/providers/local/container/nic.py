@@ -36,8 +36,8 @@ class VethWire:
     def give(self, nic: NicSpec, packets: int, init: int) -> None:
         """The container whose first process is `init` has the NIC as `ethN`, up, with its address. Raises Fault."""
         name, inside = self._layout.tap(nic.uuid), inner(nic.uuid)
-        there = veth.names(self._layout.netns)
-        if name in there and inside not in there:
+        names = veth.names(self._layout.netns)
+        if name in names and inside not in names:
             if veth.settle_inside(init, inside, nic):
                 self.bound(nic, packets)
                 switch.attach(self._layout, name, nic.uuid)

@@ -31,10 +31,10 @@ class Hotplug:
 
     def plug(self, domain: Any, nics: Iterable[NicSpec], packets: int) -> None:
         """The domain has these NICs."""
-        there = self._interfaces(domain)
+        interfaces = self._interfaces(domain)
         for nic in nics:
             tap = self._wire.plug(nic, packets)
-            if tap not in there:
+            if tap not in interfaces:
                 self._hypervisor.call(domain.attachDeviceFlags, nic_xml(nic, tap), _LIVE)
 
     def cut(self, ports: Iterable[str]) -> None:
@@ -44,11 +44,11 @@ class Hotplug:
 
     def unplug(self, domain: Any, ports: Iterable[str]) -> None:
         """The domain has no NICs of these ports. Raises Fault `InterfaceBusy` while its guest holds on to one."""
-        there = self._interfaces(domain)
+        interfaces = self._interfaces(domain)
         for port in sorted(ports):
             tap = self._layout.tap(port)
-            if tap in there:
-                self._hypervisor.call(domain.detachDeviceFlags, there[tap], _LIVE)
+            if tap in interfaces:
+                self._hypervisor.call(domain.detachDeviceFlags, interfaces[tap], _LIVE)
                 if tap in self._interfaces(domain):
                     raise Fault("InterfaceBusy", f"the guest has not let go of the interface at {tap}")
             self._wire.unplug(port)
@@ -56,9 +56,9 @@ class Hotplug:
     def _interfaces(self, domain: Any) -> dict[str, str]:
         """The NICs of a domain as it runs, by TAP."""
         root = ET.fromstring(self._hypervisor.call(domain.XMLDesc, 0))  # noqa: S314  (from our own libvirtd)
-        found = {}
+        xml_by_tap = {}
         for interface in root.iterfind("devices/interface"):
             target = interface.find("target")
             if target is not None:
-                found[target.get("dev", "")] = ET.tostring(interface, encoding="unicode")
-        return found
+                xml_by_tap[target.get("dev", "")] = ET.tostring(interface, encoding="unicode")
+        return xml_by_tap
