@@ -42,7 +42,7 @@ def _again(cloud):
 @pytest.mark.cost(10)
 def test_a_run_that_is_ended_takes_its_cloud_down(tmp_path: Path) -> None:
     """Whatever its fixtures still wait for, and however often it is told."""
-    for name in ("pyproject.toml", "tests/conftest.py", "tests/live_plan.py", *live("cloud.py", "conftest.py")):
+    for name in ("pyproject.toml", "tests/conftest.py", "tests/live_plan.py", *modules_of_live_tests()):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "tests" / "live" / "test_it.py").write_text(MODULE)
@@ -61,9 +61,13 @@ def test_a_run_that_is_ended_takes_its_cloud_down(tmp_path: Path) -> None:
     assert not any(state in line for line in command_lines())
 
 
-def live(*names: str) -> list[str]:
-    """Paths in the folder of live tests."""
-    return [f"tests/live/{name}" for name in names]
+def modules_of_live_tests() -> list[str]:
+    """Paths of the modules that live tests share."""
+    return [
+        str(module.relative_to(ROOT))
+        for module in (ROOT / "tests" / "live").glob("*.py")
+        if not module.name.startswith("test_")
+    ]
 
 
 def command_lines() -> list[str]:
