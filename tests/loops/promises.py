@@ -362,6 +362,8 @@ class Promises:
                 self.broken(UNKNOWN, complaint)
             for complaint in (*world.users.captures.complaints(tx), *world.users.interfaces.complaints(tx)):
                 self.broken(IMAGE, complaint)
+            for complaint in world.users.layouts.complaints(tx) if world.temper.layouts else ():
+                self.broken(CONVERGENCE, complaint)
             for complaint in world.users.addresses.complaints(tx):
                 self.broken(ADDRESS, complaint)
             self._rest(tx, rows)

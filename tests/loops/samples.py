@@ -34,6 +34,7 @@ class Sample(msgspec.Struct, frozen=True):
 OPERATORS = frozenset({"drained", "maintenance", "active", "remove", "forget", "admit"})
 DAMAGED = frozenset({"instance", "port", "volume", "image", "securitygroup", "subnet", "floatingip", JOURNAL})
 CAPTURES = frozenset({"pending", "available", "deregistered"})
+LAYOUTS = frozenset({"router made", "attach", "add route", "filter", "peering made", "routetable deleted"})
 PORTS = frozenset({"attached", "detached", "deleted"})
 
 SAMPLES = {
@@ -49,6 +50,9 @@ SAMPLES = {
     "ports": Sample(Temper(ports=True), range(8), PORTS),
     "ports-copy": Sample(Temper(ports=True, restored="copy"), range(4)),
     "ports-gone": Sample(Temper(ports=True, restored="gone"), range(4)),
+    "layouts": Sample(Temper(layouts=True), range(8), LAYOUTS),
+    "layouts-copy": Sample(Temper(layouts=True, restored="copy"), range(4)),
+    "layouts-gone": Sample(Temper(layouts=True, restored="gone"), range(4)),
     "silent-copy": Sample(Temper(silent=True, restored="copy"), range(4)),
     "silent-gone": Sample(Temper(silent=True, restored="gone"), range(4)),
     "mute": Sample(Temper(mute="mute", restored="copy"), range(4)),

@@ -35,7 +35,8 @@ class Temper(msgspec.Struct, frozen=True):
     second time under the running process. `operators`: hosts are drained,
     removed, forgotten while they are lost, and readmitted. `silent`: one of two hosts falls silent when the database
     is replaced, for longer than is waited for it. `captures`: users have images made of their instances.
-    `ports`: they attach ports of their own to instances, and detach them. `old`: hosts
+    `ports`: they attach ports of their own to instances, and detach them.
+    `layouts`: they make networks of their own. `old`: hosts
     die, and start again with a copy of their book from before. `mute`: as `silent`, but that host goes on reporting,
     and answers nothing, or has a disk on which nothing can be written. `clock`: the cloud's wall clock is set, by
     seconds or hours ahead or back, by days ahead. `forgetful`: every tombstone is beyond its project's bound.
@@ -53,6 +54,7 @@ class Temper(msgspec.Struct, frozen=True):
     silent: bool = False
     captures: bool = False
     ports: bool = False
+    layouts: bool = False
     old: bool = False
     mute: Literal["", "mute", "full"] = ""
     clock: bool = False
@@ -83,6 +85,8 @@ def draw(seed: int, requested: Temper) -> Temper:
         odds["slow fetch"] = 0.3
     if requested.ports:
         verbs = (*verbs, *["launch", "port", "port", "port"] * max(1, len(verbs) // 4))
+    if requested.layouts:
+        verbs = (*verbs, *["layout"] * 3 * len(verbs))
     return Temper(
         verbs=verbs,
         mishaps=requested.mishaps or mishaps or ("guest",),
@@ -92,6 +96,7 @@ def draw(seed: int, requested: Temper) -> Temper:
         silent=requested.silent,
         captures=requested.captures,
         ports=requested.ports,
+        layouts=requested.layouts,
         old=requested.old,
         mute=requested.mute,
         clock=requested.clock,

@@ -13,6 +13,7 @@ from pileus.verbs.instance import launch, power
 from tests.loops.addresses import Addresses
 from tests.loops.captures import Captures
 from tests.loops.interfaces import Interfaces
+from tests.loops.layouts import Layouts
 from tests.loops.promises import TOKEN
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Users:
         self.addresses = Addresses(world, self._try)
         self.captures = Captures(world, self._try)
         self.interfaces = Interfaces(world, self._try)
+        self.layouts = Layouts(world, self._try)
 
     def relearn(self, rows: Mapping[str, Instance], away: set[str]) -> None:
         """After a recovery: what the users see now is what they expect; tokens may have been forgotten.
@@ -97,6 +99,7 @@ class Users:
         self.addresses.relearn()
         self.captures.relearn()
         self.interfaces.relearn()
+        self.layouts.relearn()
 
     def lose(self) -> None:
         """The database is replaced: what was asked until now may be lost with it."""
@@ -117,6 +120,7 @@ class Users:
             self.addresses.relearn()
             self.captures.relearn()
             self.interfaces.relearn()
+            self.layouts.relearn()
 
     def begin(self) -> None:
         """The first one launches; others follow for as long as the storm lasts."""
@@ -158,6 +162,8 @@ class Users:
             self.captures.ask(living)
         elif verb == "port":
             self.interfaces.ask(living)
+        elif verb == "layout":
+            self.layouts.ask()
         elif verb == "terminate-again":
             dead = [expectation for expectation in self.expectations.values() if expectation.gone]
             if dead:

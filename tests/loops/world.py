@@ -139,6 +139,7 @@ class World:
             *self.damage.kinds,
             *self.users.captures.seen,
             *self.users.interfaces.seen,
+            *self.users.layouts.seen,
             *(["many pages"] if pages >= MANY_PAGES else []),
             *(["lack of descriptors"] if self.descriptors.failed > SCARCE else []),
         }
@@ -362,6 +363,8 @@ class World:
         self.odds = self.temper.odds
         self.after(self.random.uniform(5, RESYNC), self._resync)
         self.after(self.random.uniform(0, 4), self._mishap)
+        if self.temper.layouts:
+            self.users.layouts.begin()
         self.users.begin()
         if self.temper.operators:
             self.operators.begin()

@@ -48,7 +48,8 @@ def routing(tx: Reader, router: Router) -> Routing:
         )
         for table in tables
     )
-    gateways = [*only(InternetGateway, targets.values()), *only(NatGateway, targets.values())]
+    nats = [nat for nat in tx.referring(NatGateway, [router.uuid]) if not nat.wanted.gone]
+    gateways = [*only(InternetGateway, targets.values()), *nats]
     return Routing(specs, _sources(tx, router, tables, targets), [*lists.values(), *tables, *gateways])
 
 

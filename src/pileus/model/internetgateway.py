@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+import msgspec
+
 from pileus.model.noun import Claim, Keeper, Noun, Part, Ref
 
 
@@ -32,6 +34,10 @@ class InternetGateway(Noun, frozen=True, kw_only=True):
     def owner(self, kind: str) -> str:
         """Its router, whose record has it."""
         return self.wanted.router or "" if kind == "router" else ""
+
+    def uncarried(self) -> Wanted:
+        """Detached, as its owner is the router that it is attached to: it may have been deleted as well."""
+        return msgspec.structs.replace(self.wanted, router=None)
 
     def carriers(self) -> tuple[tuple[str, str], ...]:
         """Its router."""

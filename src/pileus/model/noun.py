@@ -164,6 +164,10 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the noun, read from another's record, is known to be newer than its `row`."""
         return False
 
+    def uncarried(self) -> Any:
+        """Its `wanted` once a later order of its owner carries it no more: it was deleted."""
+        return msgspec.structs.replace(self.wanted, gone=True)
+
     def yields(self) -> bool:
         """Whether it gives a value up that another noun claims too, because any other value will do."""
         return False

@@ -27,7 +27,7 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
 from pileus.model.volume import Volume
-from pileus.rules import adopt, comparison, contest, recount, securitygroup
+from pileus.rules import adopt, carried, comparison, contest, recount, securitygroup
 from pileus.rules import port as port_rules
 from pileus.rules.instance import number as number_rules
 from pileus.store.store import TOMBSTONE
@@ -106,6 +106,9 @@ class _Merge:
         self._images()
         self._ports()
         self._floating()
+        self.done.removed += [noun.ec2_id for noun in carried.delete_uncarried(self.tx, self.engine)]
+        for uuid in carried.unreadable_of_removed(self.tx, self.engine):
+            self._drop(uuid)
         self._defaults()
         self._again()
         differences = recount.set_right(self.tx)
@@ -503,6 +506,7 @@ class _Merge:
         losers = {uuid for _, _, uuid in lost}
         engine_uuids = {entry.uuid for entry in self.engine if not entry.gone}
         changed = self._renumber({uuid for pool, _, uuid in lost if pool == number_rules.POOL})
+        changed = carried.give_way(tx, losers) or changed
         for row, evidence in contest.losers(tx, lambda row: self._evidence(row, engine_uuids)):
             if evidence == contest.NOTHING:
                 self._finish_removal(row)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import addresses
-from pileus.model.errors import Conflict, Duplicate, Forbidden, NoCapacity
+from pileus.model.errors import Conflict, Duplicate, Forbidden
 from pileus.model.ids import new_uuid
-from pileus.model.peering import LINKS_MOST, Assigned, Peering, Wanted
+from pileus.model.peering import Assigned, Peering, Wanted
 from pileus.model.project import Project
 from pileus.model.router import Router
 from pileus.rules import find
+from pileus.rules.peering import free_link
 from pileus.rules.routetable import wake_router
 
 if TYPE_CHECKING:
@@ -86,10 +87,7 @@ def accept(caller: Caller, core: Core, uuid: str) -> Peering:
     """Link the two routers. Raises Forbidden for all but the peer's project, Conflict unless it is pending."""
     with core.store.write() as tx:
         peering = _pending(caller, tx, uuid, "accept")
-        claimed_links = tx.taken("peering-link")
-        link = next((number for number in range(1, LINKS_MOST) if str(number) not in claimed_links), 0)
-        if not link:
-            raise NoCapacity("Every link of this cloud is in use.", noun=Peering.KIND, reason="link")
+        link = free_link(tx)
         router, peer = tx.need(Router, peering.wanted.router), tx.need(Router, peering.wanted.peer)
         if _overlap(router, peer):
             text = f"Ranges of {router.label} and {peer.label} overlap by now."
