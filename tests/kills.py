@@ -37,6 +37,8 @@ OPERATIONS = {
     "revoke": 2,
     "associate": 2,
     "disassociate": 2,
+    "layout": 1,
+    "clear": 1,
 }
 """Each operation, with the number of equal parts of its length of which each gets a kill: the cheap ones get two."""
 

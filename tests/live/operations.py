@@ -22,6 +22,7 @@ from pileus.providers.local.network.northbound import Northbound
 from pileus.rules import recount
 from pileus.store.store import Store
 from tests.live.cloud import KINDS, SSH, Kind, until
+from tests.live.layouts import Clear, Layout
 from tests.live.sessions import counting, routes, talking
 from tests.live.veth import within
 
@@ -55,6 +56,7 @@ class World:
     cloud: LiveCloud
     key: Path
     guests: list[Guest] = field(default_factory=list)
+    layout_token: str = ""
 
     def __post_init__(self) -> None:
         self.state = StateDirectory(self.cloud.state)
@@ -224,6 +226,8 @@ class World:
 
     def end(self) -> None:
         """Remove everything that was made; the cloud is as it was."""
+        if self.layout_token:
+            Clear(self).request()
         for session in (*self.counters.values(), self.shell):
             session.end()
         idents = [guest.ident for guest in (*self.guests, self.survivor)]
@@ -526,4 +530,6 @@ OPERATIONS: dict[str, type[Operation]] = {
     "revoke": Revoke,
     "associate": Associate,
     "disassociate": Disassociate,
+    "layout": Layout,
+    "clear": Clear,
 }
