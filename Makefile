@@ -120,6 +120,10 @@ bench-bus: setup services ## the bus over RabbitMQ against the unix socket, one 
 bench-fair: setup ## one tenant's latency while another loads the cloud fully, one line a figure (a minute, stub)
 	$(BIN)/python -m bench.fair
 
+.PHONY: bench-ports
+bench-ports: setup ## a port's order on one network engine with 1 to 10,000 ports, as a table (root, two minutes)
+	$(BIN)/python -m bench.ports
+
 .PHONY: bench-scale
 bench-scale: setup services ## 1,000 stub hosts and 10,000 instances over PostgreSQL and RabbitMQ, one line a figure
 	$(BIN)/python -m bench.scale $(if $(HOSTS),--hosts $(HOSTS)) $(if $(INSTANCES),--instances $(INSTANCES))

@@ -15,6 +15,7 @@ from pileus.providers.local.network import acl, controller, dhcp, securitygroup
 from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived, marks_of
 
 TABLE = "Logical_Switch"
+_GATEWAY = "lrp-"
 _SUBNETS = "pileus-subnets"
 """The key in the switch's marks under which it lists the subnets that have rows."""
 
@@ -62,7 +63,13 @@ def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
 
 def gateway_port(subnet: str) -> str:
     """The name of the router's port on the subnet with this uuid."""
-    return f"lrp-{subnet}"
+    return f"{_GATEWAY}{subnet}"
+
+
+def switch_ports(router_port: str) -> list[uuids.UUID]:
+    """The row uuids of the switch's ends of the router's port of this name; none for a port that is no subnet's."""
+    subnet = router_port.removeprefix(_GATEWAY)
+    return [derived(subnet, "router-port")] if subnet != router_port else []
 
 
 def _router(rows: NorthboundRows, spec: NetworkSpec) -> Any:

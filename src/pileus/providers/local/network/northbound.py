@@ -14,6 +14,7 @@ from ovsdbapp.exceptions import TimeoutException
 
 from pileus.model.errors import Fault
 from pileus.model.threads import once
+from pileus.providers.local.network.references import References
 
 TABLES = (
     "Logical_Router",
@@ -46,9 +47,29 @@ Notify = Callable[[str, str, Any, Any], None]
 
 
 class _Database(ovsdb_connection.OvsdbIdl):  # type: ignore[misc]  # ovsdbapp has no types
-    """The library's replica of the database, which calls `hook` on each change; all waits for its return."""
+    """The library's replica of the database, which calls `hook` on each change; all waits for its return.
+
+    `references` follows the changes as the server sends them: the library's own indexes are of values, and tell
+    neither the members of a set nor which of them changed. Servers that send whole rows (before OVS 2.6) are not
+    followed; the engine's are newer.
+    """
 
     hook: Notify | None = None
+    references: References
+
+    def _Idl__process_update2(self, table: Any, uuid: Any, row_update: Any) -> Any:  # noqa: N802  (ovs offers no other way)
+        row = table.rows.get(uuid)
+        if "delete" in row_update and row is not None:
+            self.references.leave(table.name, uuid, row._data)  # noqa: SLF001  (ovs offers no other way)
+        notice = super()._Idl__process_update2(table, uuid, row_update)
+        row = table.rows.get(uuid)
+        if row is not None:
+            self.references.follow(table.name, uuid, row_update, row._data)  # noqa: SLF001  (ovs offers no other way)
+        return notice
+
+    def _Idl__clear(self) -> None:  # noqa: N802  (ovs offers no other way)
+        super()._Idl__clear()
+        self.references.clear()
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
         if self.hook is not None:
@@ -95,6 +116,8 @@ class Northbound:
         self._hook: Notify | None = None
         self._silent = False
         self._turn = threading.Lock()
+        self.references = References()
+        """The index of the tables that `read` yields; it stands still with them."""
 
     def notify(self, hook: Notify) -> None:
         """From now on, while connected, call `hook` on every change; it must return at once."""
@@ -211,6 +234,8 @@ class Northbound:
         try:
             database = _Database.from_server(self._remote, self.SCHEMA, helper_tables=self.TABLES)
             database.hook = self._changed
+            self.references.clear()
+            database.references = self.references
             database._session.reconnect.set_backoff(_RECONNECT, _RECONNECT)  # noqa: SLF001  (ovs offers no other way)
             connection = ovsdb_connection.Connection(database, self._timeout)
             connection.start()

@@ -18,9 +18,8 @@ def ensure(rows: NorthboundRows, router: str, row: object, peerings: tuple[Peeri
     What comes over a link goes by a table without routes: to the router's own subnets, and no further.
     """
     wanted = {derived(peering.uuid, peering.side): peering for peering in peerings}
-    for port in list(rows.tables[TABLE].rows.values()):
-        marks = port.external_ids
-        if marks.get(KIND) == MARK and marks.get(UUID) == router and port.uuid not in wanted:
+    for port in rows.owned(TABLE, router):
+        if port.external_ids.get(KIND) == MARK and port.uuid not in wanted:
             rows.delete(TABLE, port.uuid)
     for own, peering in wanted.items():
         rows.put(

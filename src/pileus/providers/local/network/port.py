@@ -9,7 +9,8 @@ from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import PortSpec
 from pileus.providers.local.network import dhcp, securitygroup
-from pileus.providers.local.network.rows import NorthboundRows, derived, holders, marks, marks_of
+from pileus.providers.local.network.references import References
+from pileus.providers.local.network.rows import NorthboundRows, derived, marks, marks_of
 
 TABLE = "Logical_Switch_Port"
 
@@ -53,18 +54,10 @@ def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
         rows.delete("QoS", derived(str(own), _BANDWIDTH))
 
 
-def memberships(tables: Any, own: uuids.UUID) -> tuple[str, ...]:
+def memberships(tables: Any, references: References, own: uuids.UUID) -> tuple[str, ...]:
     """The groups that the port is in, by the groups' own rows."""
-    return tuple(sorted(securitygroup.label(row) for row in holders(tables["Port_Group"], "ports", own)))
-
-
-def all_memberships(tables: Any) -> dict[uuids.UUID, list[str]]:
-    """The groups of every port that is in one, by the port's row uuid."""
-    memberships: dict[uuids.UUID, list[str]] = {}
-    for row in tables["Port_Group"].rows.values():
-        for member in row.ports:
-            memberships.setdefault(member.uuid, []).append(securitygroup.label(row))
-    return memberships
+    groups = tables["Port_Group"].rows
+    return tuple(sorted(securitygroup.label(groups[group]) for group in references.holders("Port_Group", "ports", own)))
 
 
 def _bound(rows: NorthboundRows, switch: Any, spec: PortSpec) -> None:
@@ -97,7 +90,7 @@ def _join(rows: NorthboundRows, own: uuids.UUID, spec: PortSpec) -> None:
     wanted = [securitygroup.ensure_drop(rows)]
     wanted += [securitygroup.known(rows, group) for group in set(spec.groups)]
     keep = {row.uuid for row in wanted}
-    for row in holders(rows.tables["Port_Group"], "ports", own):
+    for row in rows.holders("Port_Group", "ports", own):
         if row.uuid not in keep:
             row.delvalue("ports", own)
     for row in wanted:

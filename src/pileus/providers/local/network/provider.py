@@ -72,19 +72,18 @@ class NetworkProvider:
             row = _find(tables, ref)
             if row is None or (ref.kind == FloatingIpSpec.KIND and not floatingip.whole(tables, row)):
                 return None
-            groups = port.memberships(tables, row.uuid) if ref.kind == PortSpec.KIND else ()
+            groups = self._groups(tables, ref.kind, row)
             return SeenBody(kind=ref.kind, uuid=ref.uuid, revision=revision_of(row), groups=groups)
 
     def scan(self) -> Iterator[SeenBody]:
         """All that it keeps, floating addresses too; a stranger's has its name for uuid. Raises Fault."""
         with self._northbound.read() as tables:
-            memberships = port.all_memberships(tables)
             bodies = [
                 SeenBody(
                     kind=kind,
                     uuid=row.external_ids.get(UUID) or getattr(row, "name", str(row.uuid)),
                     revision=revision_of(row),
-                    groups=tuple(sorted(memberships.get(row.uuid, ()))) if kind == PortSpec.KIND else (),
+                    groups=self._groups(tables, kind, row),
                 )
                 for kind, table in MAIN.items()
                 for row in tables[table].rows.values()
@@ -161,6 +160,9 @@ class NetworkProvider:
         """Disconnect; a later call connects again."""
         self._northbound.close()
 
+    def _groups(self, tables: Any, kind: str, row: Any) -> tuple[str, ...]:
+        return port.memberships(tables, self._northbound.references, row.uuid) if kind == PortSpec.KIND else ()
+
     def _commit(self, work: Callable[[NorthboundRows], None]) -> None:
         try:
             self._northbound.transact(
@@ -188,7 +190,8 @@ def _foreign(event: str, row: Any, old: Any) -> bool:
         return True
     if event != "update" or old is None:
         return False
-    changed = {column for column in row._table.columns if hasattr(old, column)}  # noqa: SLF001  (ovs offers no other way)
+    # Asking the row for a column would make a list of rows of each set, however large.
+    changed = set(old._data)  # noqa: SLF001  (ovs offers no other way)
     if "external_ids" in changed and old.external_ids.get(REVISION) != row.external_ids.get(REVISION):
         return False
     # Members and readiness change by other rows' orders.

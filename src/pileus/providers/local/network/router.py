@@ -11,7 +11,7 @@ from pileus.model import addresses
 from pileus.model.noun import Revision
 from pileus.model.spec import PeeringSpec, RouterSpec, RouteSpec
 from pileus.providers.local.network import controller, networkacl, outside, peering
-from pileus.providers.local.network.network import gateway_port
+from pileus.providers.local.network.network import gateway_port, switch_ports
 from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived, marks_of
 
 TABLE = "Logical_Router"
@@ -45,10 +45,10 @@ def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
     row = rows.guard(TABLE, own, revision)
     if row is None:
         return
-    names = {port.name for port in row.ports}
-    for port in list(rows.tables["Logical_Switch_Port"].rows.values()):
-        if port.type == "router" and port.options.get("router-port") in names:
-            rows.delete("Logical_Switch_Port", port.uuid)
+    for port in row.ports:
+        for end in switch_ports(port.name):
+            rows.delete("Logical_Switch_Port", end)
+    rows.delete("Logical_Switch_Port", derived(str(own), "outside-port"))
     rows.delete(TABLE, own)
     controller.remove(rows, str(own))
 
@@ -149,8 +149,8 @@ def _hold(
 def _gateways(rows: NorthboundRows, port: Any, router: str, chassis: tuple[str, ...]) -> None:
     """Set the chassis that may carry outside traffic by `port`: `chassis`, earlier ones first."""
     wanted = {derived(router, f"gateway-{name}"): name for name in chassis}
-    for row in list(rows.tables["Gateway_Chassis"].rows.values()):
-        if row.external_ids.get(UUID) == router and row.uuid not in wanted:
+    for row in rows.owned("Gateway_Chassis", router):
+        if row.uuid not in wanted:
             rows.delete("Gateway_Chassis", row.uuid)
     for place, (own, name) in enumerate(wanted.items()):
         rows.put(

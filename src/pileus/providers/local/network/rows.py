@@ -16,11 +16,12 @@ from ovs.db import types as ovs_types
 
 from pileus.model.noun import NEVER, Revision
 from pileus.model.spec import Spec
+from pileus.providers.local.network.references import OWNER, References
 
 AclRule = tuple[str, int, str, str]
 """The content of an access control list: direction, priority, match, action."""
 
-UUID, KIND, REVISION, RECORD = "pileus-uuid", "pileus-kind", "pileus-revision", "pileus-record"
+UUID, KIND, REVISION, RECORD = OWNER, "pileus-kind", "pileus-revision", "pileus-record"
 
 
 class Superseded(Exception):
@@ -56,22 +57,28 @@ def holds(row: Any, column: str, uuid: uuids.UUID) -> bool:
     return ovs_data.Atom(ovs_types.UuidType, uuid) in values
 
 
-def holders(table: Any, column: str, uuid: uuids.UUID) -> list[Any]:
-    """The rows of `table` whose set of references `column` names `uuid`, as committed."""
-    return [row for row in table.rows.values() if row._data is not None and holds(row, column, uuid)]  # noqa: SLF001  (ovs offers no other way)
-
-
 class NorthboundRows:
     """The rows of one open transaction. `gateway` names the chassis that carries what goes outside, "" for none."""
 
     def __init__(self, database: Any, transaction: Any, gateway: str = "") -> None:
         self.tables = database.tables
+        self.references: References = database.references
         self.gateway = gateway
         self._transaction = transaction
 
     def get(self, table: str, uuid: uuids.UUID) -> Any:
         """The row, or None."""
         return self.tables[table].rows.get(uuid)
+
+    def holders(self, table: str, column: str, uuid: uuids.UUID) -> list[Any]:
+        """The rows of `table` whose set of references `column` names `uuid`, as committed."""
+        rows = self.tables[table].rows
+        return [rows[holder] for holder in self.references.holders(table, column, uuid) if holder in rows]
+
+    def owned(self, table: str, owner: str) -> list[Any]:
+        """The rows of `table` whose marks name the noun `owner`, as committed."""
+        rows = self.tables[table].rows
+        return [rows[own] for own in self.references.owned(table, owner) if own in rows]
 
     def guard(self, table: str, uuid: uuids.UUID, revision: Revision) -> Any:
         """The row, or None; raises Superseded when a later order wrote it.
@@ -110,7 +117,7 @@ class NorthboundRows:
 
     def attach(self, parent: Any, column: str, child: uuids.UUID) -> None:
         """Put `child` into the set of references `column` of `parent` and of no other row of that table."""
-        for row in holders(parent._table, column, child):  # noqa: SLF001  (ovs offers no other way)
+        for row in self.holders(parent._table.name, column, child):  # noqa: SLF001  (ovs offers no other way)
             if row.uuid != parent.uuid:
                 row.delvalue(column, child)
         self.include(parent, column, child)
@@ -128,16 +135,15 @@ class NorthboundRows:
             return
         if table in _OWNERS:
             parent, column = _OWNERS[table]
-            for holder in holders(self.tables[parent], column, uuid):
+            for holder in self.holders(parent, column, uuid):
                 holder.delvalue(column, uuid)
         row.delete()
 
     def delete_of(self, owner: str) -> None:
         """Remove every row that belongs to the noun `owner` and that another row, or none, refers to."""
         for table in ("DHCP_Options", "Copp", "Meter", *_OWNERS):
-            for row in list(self.tables[table].rows.values()):
-                ids = row.external_ids
-                if ids.get(UUID) == owner and ids.get(KIND) != "removed":
+            for row in self.owned(table, owner):
+                if row.external_ids.get(KIND) != "removed":
                     self.delete(table, row.uuid)
 
     def acls(self, owner: Any, wanted: Iterable[dict[str, Any]]) -> None:
