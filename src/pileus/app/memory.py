@@ -14,10 +14,13 @@ PERIOD = 20.0
 ARENAS = 2
 """Heaps that the C library makes for threads: each keeps what was freed in it."""
 
-LARGE = 256 << 10
-"""Bytes from which on a piece of memory goes back as soon as it is freed. Without a number the C library raises it."""
+LARGE = 16 << 20
+"""Bytes from which on a piece of memory goes back as soon as it is freed, and free bytes at a heap's end.
 
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
+Smaller pieces are used again: answers have some megabytes, and the machine clears each page that it gives anew.
+"""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 class Memory:
@@ -34,6 +37,7 @@ class Memory:
         if self._trim is not None:
             library.mallopt(_M_ARENA_MAX, ARENAS)
             library.mallopt(_M_MMAP_THRESHOLD, LARGE)
+            library.mallopt(_M_TRIM_THRESHOLD, LARGE)
         self._thread = Thread("memory", self._iterate, self._ended)
 
     def start(self) -> None:

@@ -1,7 +1,7 @@
 """A result, keyed by the model's member names, to the XML of an answer; and errors.
 
-Each action's output shape is compiled at its first answer to nested functions that return text; a list of 500
-instances passes through here, so strings are looked at once and joined once.
+Each action's output shape is compiled at its first answer to nested functions that append pieces of text to one list;
+a list of 500 instances passes through here, so strings are looked at once and joined once.
 
 Conventions of AWS kept here: EC2 names every list element `item`, the query protocol `member` or what the
 model says; None is left out, an empty list is an empty element; an EC2 action without output, and one with a
@@ -17,10 +17,16 @@ from typing import Any, Final
 from pileus.faces.wire import scalars
 from pileus.faces.wire.model import Reference, ServiceModel, Shape, given
 
-Writer = Callable[[Any], str]
-"""Turns a value into the XML inside its element; raises TypeError, KeyError or ValueError for a wrong one."""
+Scalar = Callable[[Any], str]
+"""Turns a value without members into text; raises TypeError, KeyError or ValueError for a wrong one."""
 
-_SCALARS: dict[str, Writer] = {
+Append = Callable[[str], None]
+"""Takes the next piece of an answer."""
+
+Writer = Callable[[Any, Append], None]
+"""Appends the XML inside the element of a value; raises TypeError, KeyError or ValueError for a wrong one."""
+
+_SCALARS: dict[str, Scalar] = {
     "string": scalars.from_string,
     "boolean": scalars.from_boolean,
     "integer": scalars.from_integer,
@@ -45,7 +51,9 @@ class Rendered(str):
 
 def rendered(service: ServiceModel, shape: str, value: Mapping[str, Any]) -> Rendered:
     """The XML inside the element of a structure of the service's model, to be used in any number of answers."""
-    return Rendered(_shape_writer(service, shape)(value))
+    pieces: list[str] = []
+    _shape_writer(service, shape)(value, pieces.append)
+    return Rendered("".join(pieces))
 
 
 @functools.cache
@@ -60,7 +68,8 @@ def serialize(service: ServiceModel, action: str, result: Mapping[str, Any], req
     type that is not the model's, is a mistake of the caller: ValueError or TypeError. An action that the
     service lacks raises WireError.
     """
-    return _answer(service, action)(result, scalars.from_string(request_id)).encode()
+    pieces = _answer(service, action)(result, scalars.from_string(request_id))
+    return "".join(pieces).encode()
 
 
 def error(service: ServiceModel, code: str, message: str, request_id: str, status: int) -> bytes:
@@ -80,9 +89,9 @@ def error(service: ServiceModel, code: str, message: str, request_id: str, statu
 
 
 @functools.cache
-def _answer(service: ServiceModel, action: str) -> Callable[[Mapping[str, Any], str], str]:
+def _answer(service: ServiceModel, action: str) -> Callable[[Mapping[str, Any], str], list[str]]:
     output = service.operation(action).output
-    body = _structure(service, action, Shape("structure")) if output is None else _writer(service, output)
+    body = _structure(service, action, Shape("structure")) if output is None else _shape_writer(service, output.shape)
     head = f'{DECLARATION}<{action}Response xmlns="{service.namespace}">'
     tail = f"</{action}Response>"
     members = service.shapes[output.shape].members if output is not None else {}
@@ -90,18 +99,29 @@ def _answer(service: ServiceModel, action: str) -> Callable[[Mapping[str, Any], 
     wrapper = output.result_wrapper if output is not None else None
     opening, closing = (f"<{wrapper}>", f"</{wrapper}>") if wrapper else ("", "")
 
-    def ec2(result: Mapping[str, Any], request_id: str) -> str:
-        default = _TRUE if returns and result.get("Return") is None else ""
-        return f"{head}<requestId>{request_id}</requestId>{body(result)}{default}{tail}"
+    def ec2(result: Mapping[str, Any], request_id: str) -> list[str]:
+        pieces = [f"{head}<requestId>{request_id}</requestId>"]
+        body(result, pieces.append)
+        pieces.append((_TRUE if returns and result.get("Return") is None else "") + tail)
+        return pieces
 
-    def query(result: Mapping[str, Any], request_id: str) -> str:
+    def query(result: Mapping[str, Any], request_id: str) -> list[str]:
+        pieces = [head + opening]
+        body(result, pieces.append)
         metadata = f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
-        return f"{head}{opening}{body(result)}{closing}{metadata}{tail}"
+        pieces.append(f"{closing}{metadata}{tail}")
+        return pieces
 
     return ec2 if service.protocol == "ec2" else query
 
 
+def _scalar(service: ServiceModel, reference: Reference) -> Scalar | None:
+    """How values of a shape without members are written; None for a shape with members."""
+    return _SCALARS.get(service.shapes[reference.shape].type)
+
+
 def _writer(service: ServiceModel, reference: Reference) -> Writer:
+    """How values of a shape with members are written."""
     # No output shape of these services contains itself; if one ever does, this recursion says so at once.
     shape = service.shapes[reference.shape]
     match shape.type:
@@ -112,34 +132,38 @@ def _writer(service: ServiceModel, reference: Reference) -> Writer:
         case "map":
             return _map(service, shape)
         case _:
-            return _SCALARS[shape.type]
+            raise KeyError(shape.type)
 
 
 def _structure(service: ServiceModel, name: str, shape: Shape) -> Writer:
-    table: dict[str, tuple[str, str, Writer | None]] = {}
+    table: dict[str, tuple[str, str, Scalar | None, Writer | None]] = {}
     for member, reference in shape.members.items():
         tag = service.output_name(member, reference)
         if service.flattened(reference):
-            table[member] = "", "", _flattened(service, reference, tag)
+            table[member] = "", "", None, _flattened(service, reference, tag)
             continue
-        writer = _writer(service, reference)
+        scalar = _scalar(service, reference)
+        writer = None if scalar is not None else _writer(service, reference)
         # Strings, nine of ten values, are written in the loop itself: a call each costs more than the rest.
-        table[member] = f"<{tag}>", f"</{tag}>", None if writer is scalars.from_string else writer
+        table[member] = f"<{tag}>", f"</{tag}>", None if scalar is scalars.from_string else scalar, writer
     unsafe, escape = scalars.unsafe, scalars.from_string
 
-    def write(value: Mapping[str, Any] | Rendered) -> str:
+    def write(value: Mapping[str, Any] | Rendered, append: Append) -> None:
         if isinstance(value, Rendered):
-            return value
-        parts: list[str] = []
-        append = parts.append
+            append(value)
+            return
         member = ""
         try:
             for member, item in value.items():
                 if item is None:
                     continue
-                head, tail, writer = table[member]
+                head, tail, scalar, writer = table[member]
                 if writer is not None:
-                    append(head + writer(item) + tail)
+                    append(head)
+                    writer(item, append)
+                    append(tail)
+                elif scalar is not None:
+                    append(head + scalar(item) + tail)
                 elif unsafe(item) is None:
                     append(head + item + tail)
                 else:
@@ -148,7 +172,6 @@ def _structure(service: ServiceModel, name: str, shape: Shape) -> Writer:
             raise _misfit(name, member, table, value) from None
         except TypeError as wrong:
             raise TypeError(f"{name}.{member}: {wrong}") from wrong
-        return "".join(parts)
 
     return write
 
@@ -156,12 +179,29 @@ def _structure(service: ServiceModel, name: str, shape: Shape) -> Writer:
 def _list(service: ServiceModel, shape: Shape) -> Writer:
     element = given(shape.member)
     tag = "item" if service.protocol == "ec2" else element.location_name or "member"
-    head, between, tail = f"<{tag}>", f"</{tag}><{tag}>", f"</{tag}>"
+    return _elements(service, element, f"<{tag}>", f"</{tag}>")
+
+
+def _elements(service: ServiceModel, element: Reference, head: str, tail: str) -> Writer:
+    """Write each element of a list between `head` and `tail`."""
+    scalar, between = _scalar(service, element), tail + head
+    if scalar is not None:
+
+        def write_scalars(value: Iterable[Any], append: Append) -> None:
+            if value:
+                append(head + between.join(map(scalar, value)) + tail)
+
+        return write_scalars
     writer = _writer(service, element)
 
-    def write(value: Iterable[Any]) -> str:
-        inner = between.join(map(writer, value))
-        return f"{head}{inner}{tail}" if value else ""
+    def write(value: Iterable[Any], append: Append) -> None:
+        piece = head
+        for item in value:
+            append(piece)
+            writer(item, append)
+            piece = between
+        if piece is between:
+            append(tail)
 
     return write
 
@@ -171,26 +211,34 @@ def _flattened(service: ServiceModel, reference: Reference, tag: str) -> Writer:
     shape = service.shapes[reference.shape]
     head, tail = f"<{tag}>", f"</{tag}>"
     if shape.member is not None:
-        writer = _writer(service, shape.member)
-        return lambda value: "".join(f"{head}{writer(item)}{tail}" for item in value)
-    entries = _map(service, shape)
-    return lambda value: "".join(
-        entries({key: item}).replace("<entry>", head, 1).removesuffix("</entry>") + tail for key, item in value.items()
-    )
+        return _elements(service, shape.member, head, tail)
+    return _entries(service, shape, head, tail)
 
 
 def _map(service: ServiceModel, shape: Shape) -> Writer:
-    key, value = given(shape.key), given(shape.value)
-    key_tag, value_tag = key.location_name or "key", value.location_name or "value"
-    write_key, write_value = _writer(service, key), _writer(service, value)
+    return _entries(service, shape, "<entry>", "</entry>")
 
-    def write(value: Mapping[Any, Any]) -> str:
-        return "".join(
-            f"<entry><{key_tag}>{write_key(key)}</{key_tag}><{value_tag}>{write_value(item)}</{value_tag}></entry>"
-            for key, item in value.items()
-        )
+
+def _entries(service: ServiceModel, shape: Shape, head: str, tail: str) -> Writer:
+    """Write each entry of a map between `head` and `tail`."""
+    key, value = given(shape.key), given(shape.value)
+    write_key, write_value = _one(service, key, "key"), _one(service, value, "value")
+
+    def write(value: Mapping[Any, Any], append: Append) -> None:
+        for key, item in value.items():
+            append(head)
+            write_key(key, append)
+            write_value(item, append)
+            append(tail)
 
     return write
+
+
+def _one(service: ServiceModel, reference: Reference, name: str) -> Writer:
+    """Write a value in an element of the reference's own name, or `name` where it has none."""
+    tag = reference.location_name or name
+    write = _elements(service, reference, f"<{tag}>", f"</{tag}>")
+    return lambda value, append: write((value,), append)
 
 
 def _misfit(name: str, member: str, table: Mapping[str, object], value: Mapping[str, Any]) -> ValueError:
