@@ -65,7 +65,12 @@ class Site:
         object.__setattr__(self.cloud.core, "hosts", self.hosts)
         self.audit = Audit(Journal(self.log, 1 << 20, 3))
         parts: Any = SimpleNamespace(
-            settings=settings, authority=self.cloud.authority, audit=self.audit, processes=lambda: 1, role=CLOUD
+            settings=settings,
+            authority=self.cloud.authority,
+            audit=self.audit,
+            processes=lambda: 1,
+            role=CLOUD,
+            core=self.cloud.core,
         )
         self.requests = Requests(parts)
         self.rest = RestFace(self.cloud.core, self.cloud.authority)

@@ -63,18 +63,36 @@ class _ExcessError(Exception):
 
 
 class _Answers:
-    """The transport as answers use it: their bytes are counted, and closing it leaves the client time to read them."""
+    """The transport as one answer uses it: its bytes are counted, and closing it leaves the client time to read them.
+
+    The head waits for the first part of the body, at most until the event loop comes round: one packet, not two.
+    """
 
     def __init__(self, protocol: HttpProtocol) -> None:
         self._protocol = protocol
+        self._head: bytes | None = None
 
     def write(self, data: bytes) -> None:
         if self._protocol.transport.is_closing():
             return
         self._protocol.written += len(data)
-        self._protocol.transport.write(data)
+        if self._head is None:
+            self._head = data
+            self._protocol.loop.call_soon(self.flush)
+        elif self._head:
+            head, self._head = self._head, b""
+            self._protocol.transport.writelines((head, data))
+        else:
+            self._protocol.transport.write(data)
+
+    def flush(self) -> None:
+        """Send what waits for more."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._protocol.transport.write(head)
 
     def close(self) -> None:
+        self.flush()
         self._protocol.hang_up()
 
     def is_closing(self) -> bool:

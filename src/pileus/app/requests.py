@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pileus.app.answers import never
+from pileus.app.promptreads import PromptReads, kind_of
 from pileus.app.rates import DELAY, Rates
 from pileus.app.shares import Answering, Slots, Workers
 from pileus.app.waits import Waits
@@ -50,6 +52,7 @@ class Requests:
         self._workers = Workers(settings.threads, settings.threads_share)
         self._host_threads = ThreadPoolExecutor(bounds.HOST_WAITS.most, thread_name_prefix="host")
         self._host_waits = Slots(bounds.PROJECT_HOST_WAITS, bounds.HOST_WAITS)
+        self._prompt = PromptReads(embedded=cloud.core.store.embedded)
         self.waits = Waits(shared=not cloud.role.alone)
 
     def close(self) -> None:
@@ -129,7 +132,29 @@ class Requests:
     async def _identified(self, face: RunningFace, request: Request, client: str, *, answers: bool) -> Any:
         turn, proven = self._rates.turn(client, presented.credential(request))
         identify = functools.partial(self._identify, face, request, client, answers=answers)
-        return await self._workers.identify(turn, identify, proven=proven)
+        if not answers or not proven:
+            return await self._workers.identify(turn, identify, proven=proven)
+        kind, began = kind_of(turn, request), time.perf_counter()
+        if self._workers.idle() and self._prompt.admits(kind):
+            self._prompt.rest()
+            outcome = await self._at_once(identify)
+        else:
+            outcome = await self._workers.identify(turn, identify, proven=True)
+        if isinstance(outcome, Response) and outcome.reads:
+            self._prompt.measured(kind, time.perf_counter() - began)
+        return outcome
+
+    async def _at_once(self, identify: Callable[[], Any]) -> Any:
+        """The result of an identification that the event loop makes itself, and of a read that follows from it."""
+        outcome = identify()
+        if not isinstance(outcome, Answering):
+            return outcome
+        if outcome.reads:
+            return outcome.run()
+        try:
+            return await self._workers.run(outcome.project, outcome.run)
+        except Throttled as error:
+            return outcome.refuse(error)
 
     async def _from_host(self, identified: Identified, client: str) -> Response | _Refused | _Postponed:
         try:
@@ -180,7 +205,8 @@ class Requests:
         if identified.waits or not answers:
             return identified
         answer = functools.partial(self._answer, identified, client)
-        return Answering(identified.caller.project, answer, functools.partial(self._refuse, identified, client))
+        refuse = functools.partial(self._refuse, identified, client)
+        return Answering(identified.caller.project, answer, refuse, identified.reads)
 
     def _refused(self, request: Request, client: str) -> bool:
         return self._rates.refused(client, presented.credential(request))

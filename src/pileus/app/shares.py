@@ -33,12 +33,13 @@ ALONE = 60.0
 class Answering(NamedTuple):
     """The result of an identification: `run` makes the answer, within the share of the project `project`.
 
-    `refuse` makes the answer where too many requests of the project wait.
+    `refuse` makes the answer where too many requests of the project wait. One that only `reads` waits for no writer.
     """
 
     project: str
     run: Callable[[], Any]
     refuse: Callable[[Throttled], Any]
+    reads: bool = False
 
 
 @dataclass(slots=True)
@@ -133,6 +134,10 @@ class Workers:
         Raises Throttled, Unavailable after the end, and whatever the work does.
         """
         return await self._submit(self._requests, project, work, project)
+
+    def idle(self) -> bool:
+        """Whether no job is under way, and none waits."""
+        return not self._running
 
     def close(self) -> None:
         """End the threads, after the jobs that are under way; those that wait are cancelled, new ones refused."""

@@ -106,6 +106,11 @@ class Store:
         return self.engine.trouble
 
     @property
+    def embedded(self) -> bool:
+        """Whether the database is a file that this process reads itself: a snapshot waits for no server or writer."""
+        return bool(self.engine.dialect.file)
+
+    @property
     def replaced(self) -> bool:
         """Whether the database's file or log was deleted or replaced: this process is to begin anew."""
         return self.engine.replaced
