@@ -27,6 +27,7 @@ LONG = 0.5
 def _a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread may begin late here."""
     monkeypatch.setattr(promptreads, "PROMPT", LONG / 2)
+    monkeypatch.setattr(promptreads, "SHARED", 0.0)
 
 
 class Face:
@@ -121,6 +122,23 @@ def test_of_requests_that_come_together_the_event_loop_answers_one() -> None:
         requests.close()
 
     asyncio.run(test())
+
+
+def test_clients_that_ask_at_the_same_time_have_their_shares_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(promptreads, "SHARED", 2.0)
+    prompt, request = PromptReads(embedded=True), Request("GET", "/", "", {}, b"")
+    kinds = {client: kind_of(client, request) for client in ("ann", "bob")}
+    for client, kind in kinds.items():
+        prompt.came(client)
+        prompt.measured(kind, 0.0)
+    assert not any(map(prompt.admits, kinds.values()))
+    now += 1.5
+    prompt.came("bob")
+    now += 1.0
+    assert prompt.admits(kinds["bob"])
+    assert not prompt.admits(kinds["ann"])
 
 
 def test_kinds_differ_by_client_and_action() -> None:

@@ -4,12 +4,14 @@ The loop answers a read under these conditions; threads answer all else, within 
 
 - the store is in this process, so that a snapshot waits for no server and for no writer;
 - the same client's last read of this kind was answered within PROMPT seconds;
+- no other client asked for anything within SHARED seconds: those that ask at the same time have shares of the threads;
 - no request is in a thread or waits for one, and the loop has done all else since it answered a read itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -18,6 +20,9 @@ from pileus.model import bounds
 
 PROMPT = 0.003
 """Seconds for which a read may keep the event loop."""
+
+SHARED = 2.0
+"""Seconds after the last request of any other client from which on a client has the event loop to itself."""
 
 _HEAD = 64
 """Bytes of a query, or of a form, that tell requests of one client apart: the action's name is among them."""
@@ -45,10 +50,21 @@ class PromptReads:
         self._embedded = embedded
         self._seconds: OrderedDict[ReadKind, float] = OrderedDict()
         self._resting = False
+        # The client of the last request, that of the last one of any other client, and when these came.
+        self._latest, self._other = ("", -SHARED), ("", -SHARED)
+
+    def came(self, client: str) -> None:
+        """Note that a request of `client` is there."""
+        if self._latest[0] != client:
+            self._other = self._latest
+        self._latest = client, time.monotonic()
 
     def admits(self, kind: ReadKind) -> bool:
         """Whether the event loop may answer a request of this kind itself now; it may not be one that changes."""
-        return self._embedded and not self._resting and self._seconds.get(kind, PROMPT) < PROMPT
+        if not self._embedded or self._resting or self._seconds.get(kind, PROMPT) >= PROMPT:
+            return False
+        other = self._other if self._latest[0] == kind.client else self._latest
+        return time.monotonic() - other[1] >= SHARED
 
     def measured(self, kind: ReadKind, seconds: float) -> None:
         """Note that a read of this kind took `seconds`. Called in the event loop."""

@@ -132,6 +132,7 @@ class Requests:
     async def _identified(self, face: RunningFace, request: Request, client: str, *, answers: bool) -> Any:
         turn, proven = self._rates.turn(client, presented.credential(request))
         identify = functools.partial(self._identify, face, request, client, answers=answers)
+        self._prompt.came(turn)
         if not answers or not proven:
             return await self._workers.identify(turn, identify, proven=proven)
         kind, began = kind_of(turn, request), time.perf_counter()
