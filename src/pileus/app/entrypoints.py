@@ -13,7 +13,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pileus
@@ -65,7 +64,7 @@ def _every(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
             # Of a name such as toy_cloud-1.0.dist-info (packaging.python.org, "Recording installed projects").
             package = re.sub(r"[-_.]+", "_", metadata.rpartition(".")[0].partition("-")[0]).lower()
             if package not in by_package:
-                by_package[package] = list(_read(Path(folder, metadata, "entry_points.txt")))
+                by_package[package] = list(_read(f"{folder or '.'}/{metadata}/entry_points.txt"))
     own = by_package.pop(pileus.__name__, [])
     return (*itertools.chain.from_iterable(by_package.values()), *own)
 
@@ -78,10 +77,11 @@ def _metadata_folders(folder: str) -> list[str]:
         return []
 
 
-def _read(file: Path) -> Iterator[EntryPoint]:
-    content = (read_file(file) or b"").decode("utf-8", "replace")
+def _read(file: str) -> Iterator[EntryPoint]:
+    # Every start reads the files of all packages, of which few have anything for this one.
+    content = read_file(file) or b""
     group = ""
-    for line in map(str.strip, content.splitlines() if "[pileus." in content else ()):
+    for line in map(str.strip, content.decode("utf-8", "replace").splitlines() if b"[pileus." in content else ()):
         if line.startswith("["):
             group = line.strip("[]")
         elif "=" in line and group.startswith("pileus.") and not line.startswith("#"):

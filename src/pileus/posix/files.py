@@ -95,7 +95,7 @@ def write_link(path: Path, target: Path | str) -> None:
     aside.rename(path)
 
 
-def read_file(path: Path, most: int = -1) -> bytes | None:
+def read_file(path: Path | str, most: int = -1) -> bytes | None:
     """The first `most` bytes of a file that may be anybody's; None where there is none that can be read.
 
     A link is not followed, and nothing that blocks is waited for.
