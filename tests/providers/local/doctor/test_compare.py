@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import ImageSpec, Ingress
@@ -16,6 +18,7 @@ from pileus.providers.local.doctor import cache, captures, domains, folders, lin
 from pileus.providers.local.doctor.domains import Domain
 from pileus.providers.local.doctor.expected import Expected
 from pileus.providers.local.doctor.ovn import Row
+from pileus.providers.local.guestnet import portlisteners
 from pileus.providers.local.images import hook
 from pileus.providers.local.network import acl, floatingip, router
 from pileus.providers.local.network.rows import derived
@@ -221,10 +224,16 @@ def test_loopback_ports_are_those_that_groups_admit(machine: Machine) -> None:
     assert compared({own: ((0, 15), (16, 32767))}) == []
 
 
-def test_ports_that_a_program_admits_are_compared_after_the_end_of_its_process(machine: Machine) -> None:
-    ended = 1 << 22  # no process has that number (proc(5), pid_max)
-    accepting = listeners.Accepting({"127.9.0.1": ((22, 22),)}, by_program=True, process=ended)
-    assert codes(listeners.compare(machine.expected(), accepting)) == []
+def test_ports_are_compared_after_the_end_of_the_process_that_accepts_there(machine: Machine) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        seen = listeners.listeners(process.pid)
+        process.kill()
+    assert seen.most == portlisteners.most_listeners()
+    for by_program in (True, False):
+        accepting = dataclasses.replace(seen, ports={"127.9.0.1": ((22, 22),)}, by_program=by_program)
+        assert codes(listeners.compare(machine.expected(), accepting)) == []
+    with pytest.raises(OSError, match="No such"):
+        listeners.listeners(process.pid)
 
 
 def test_ports_that_a_bound_leaves_without_a_listener_are_told(machine: Machine) -> None:

@@ -14,7 +14,7 @@ from pileus.model import bounds
 from pileus.model.instance import Power
 from pileus.model.spec import Ingress, InstanceSpec, NicSpec
 from pileus.providers.local.guestnet import descriptors
-from pileus.providers.local.guestnet.portlisteners import PortListeners, places
+from pileus.providers.local.guestnet.portlisteners import PortListeners, most_listeners, places
 
 
 def instance(number: int, *ranges: tuple[int, int], project: str = "p1", address: str = "") -> InstanceSpec:
@@ -44,11 +44,11 @@ def instance(number: int, *ranges: tuple[int, int], project: str = "p1", address
 
 def test_few_ports_all_have_listeners() -> None:
     spec = instance(1, (22, 22), (9000, 9003))
-    assert set(places([spec])) == {(spec.loopback, port) for port in (22, 9000, 9001, 9002, 9003)}
+    assert set(places([spec], 100)) == {(spec.loopback, port) for port in (22, 9000, 9001, 9002, 9003)}
 
 
 def test_of_many_ports_the_well_known_have_listeners() -> None:
-    ports = {port for _, port in places([instance(1, (1, 65535))])}
+    ports = {port for _, port in places([instance(1, (1, 65535))], 100)}
     assert len(ports) == bounds.LOOPBACK_LISTENERS_OF_INSTANCE.most
     assert {22, 80, 443, 3389, 5432, 8080} <= ports
 
@@ -56,9 +56,10 @@ def test_of_many_ports_the_well_known_have_listeners() -> None:
 def test_no_instance_and_no_project_keeps_listeners_from_others() -> None:
     greedy = [instance(number, (1, 65535)) for number in range(400)]
     modest = [instance(1000 + number, (22, 22), project="p2") for number in range(20)]
-    given = places([*greedy, *modest])
+    most = most_listeners()
+    given = places([*greedy, *modest], most)
     assert {(spec.loopback, 22) for spec in modest} <= set(given)
-    assert len(given) <= descriptors.share(bounds.LOOPBACK_LISTENERS)
+    assert len(given) <= most
     of_greedy = Counter(address for address, _ in given if address in {spec.loopback for spec in greedy})
     assert of_greedy.total() <= bounds.LOOPBACK_LISTENERS_OF_PROJECT.most
     assert len(of_greedy) == len(greedy), "each has one before another has two"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pileus.model import bounds
 from pileus.model.finding import Finding
 from pileus.providers.local import prefix
 from pileus.providers.local.doctor.expected import Expected
@@ -20,22 +21,23 @@ KIND = "listener"
 
 @dataclass(frozen=True)
 class Accepting:
-    """The ports at which the host process `process` accepts, by loopback address.
+    """The ports at which the host process accepts, by loopback address.
 
-    `by_program`: one socket accepts for all that a program admits; otherwise each port has a listener.
+    `by_program`: one socket accepts for all that a program admits; otherwise each port has a listener, `most` in all.
     """
 
     ports: dict[str, Ranges]
     by_program: bool
-    process: int = 0
+    most: int = bounds.LOOPBACK_LISTENERS.most
 
 
 def listeners(process: int) -> Accepting:
     """Where the host process accepts for instances. As root. Raises OSError."""
     admitted = sklookup.admitted(process)
     if admitted is not None:
-        return Accepting(admitted, by_program=True, process=process)
-    return Accepting(_listeners(process), by_program=False, process=process)
+        return Accepting(admitted, by_program=True)
+    # The bound is the process's own, which may have ended by the time that the ports are compared.
+    return Accepting(_listeners(process), by_program=False, most=portlisteners.most_listeners(process))
 
 
 def compare(expected: Expected, accepting: Accepting) -> Iterator[Finding]:
@@ -50,7 +52,7 @@ def compare(expected: Expected, accepting: Accepting) -> Iterator[Finding]:
     wanted = admitted
     if not accepting.by_program:
         # Each port needs a listener, and their number is bounded.
-        wanted = _single(portlisteners.places(specs.values(), accepting.process))
+        wanted = _single(portlisteners.places(specs.values(), accepting.most))
     for address in sorted(converged_addresses):
         for ports in _without(wanted.get(address, ()), accepting.ports.get(address, ())):
             yield Finding(code="ListenerMissing", kind=KIND, ident=f"{address}:{ports}")

@@ -54,9 +54,9 @@ def rows(remote: str, timeout: float = 5.0) -> list[Row]:
     northbound = Northbound(remote, timeout)
     try:
         with northbound.read() as tables:
-            memberships = port.all_memberships(tables)
+            references = northbound.references
             return [
-                _row(table, row, memberships.get(row.uuid, ()))
+                _row(table, row, port.memberships(tables, references, row.uuid) if table == port.TABLE else ())
                 for table in TABLES
                 for row in tables[table].rows.values()
             ]

@@ -44,7 +44,7 @@ class PortListeners:
 
         An address that is in use by somebody else is logged once and tried again by the next call.
         """
-        wanted = set(places(specs.values()))
+        wanted = set(places(specs.values(), most_listeners()))
         for place in self._listeners.keys() - wanted:
             self._listeners.pop(place).close()
         self._refused &= wanted
@@ -67,8 +67,13 @@ class PortListeners:
         self._refused.discard(place)
 
 
-def places(specs: Iterable[InstanceSpec], process: int = 0) -> list[Place]:
-    """Where the process (0: this one) listens for these instances: projects take turns, until a bound is reached."""
+def most_listeners(process: int = 0) -> int:
+    """How many listeners the process (0: this one) may have. Raises ProcessLookupError."""
+    return descriptors.share(bounds.LOOPBACK_LISTENERS, process)
+
+
+def places(specs: Iterable[InstanceSpec], most: int) -> list[Place]:
+    """Where a process listens for these instances, at `most` places: projects take turns."""
     by_project: dict[str, list[InstanceSpec]] = defaultdict(list)
     for spec in sorted(specs, key=lambda spec: spec.uuid):
         if spec.loopback:
@@ -77,7 +82,7 @@ def places(specs: Iterable[InstanceSpec], process: int = 0) -> list[Place]:
         islice(_in_turn([_places(spec) for spec in instances]), bounds.LOOPBACK_LISTENERS_OF_PROJECT.most)
         for _, instances in sorted(by_project.items())
     ]
-    return list(islice(_in_turn(projects), descriptors.share(bounds.LOOPBACK_LISTENERS, process)))
+    return list(islice(_in_turn(projects), most))
 
 
 def _places(spec: InstanceSpec) -> Iterator[Place]:
