@@ -43,7 +43,8 @@ class Drawer(generated.Drawer):
         if shape.enum:
             return str(self.random.choice(shape.enum))
         least = int(shape.metadata.get("min", 1)) or 1
-        return "".join(self.random.choice("abzAZ09_") for _ in range(least + 5))
+        size = min(least + 5, int(shape.metadata.get("max", least + 5)))
+        return "".join(self.random.choice("abzAZ09_") for _ in range(size))
 
     def _map(self, shape: Any) -> Any:
         pairs = {self.value(shape.key): self.value(shape.value) for _ in range(2)}
@@ -145,6 +146,24 @@ def test_what_cannot_be_read_is_refused_in_words() -> None:
     for body in (b"{", b"[]", b'{"Description": 1}', b"[" * 100_000):
         assert refusal(LAMBDA, "PUT", "/2015-03-31/functions/a/configuration", "", body)[1] == 400
     assert refusal(S3, "GET", "/bucket", "&" * 5000) == ("InvalidArgument", 400)
+
+
+def test_values_outside_of_the_models_lists_and_limits_are_refused() -> None:
+    configuration = "/2015-03-31/functions/a/configuration"
+    for body in (b'{"MemorySize": 1}', b'{"Timeout": 0}', b'{"Runtime": "cobol"}', b'{"Layers": 1}'):
+        assert refusal(LAMBDA, "PUT", configuration, "", body)[1] == 400
+    assert refusal(LAMBDA, "PUT", configuration, "", b'{"Description": "%s"}' % (b"x" * 257))[0] == "ValidationError"
+    request = Request("PUT", configuration, "", {}, b'{"Description": "%s", "Timeout": 1}' % (b"x" * 256))
+    assert restrequest.parse(LAMBDA, request)[1]["Timeout"] == 1
+    assert refusal(LAMBDA, "GET", "/2015-03-31/functions", "MaxItems=10001") == ("ValidationError", 400)
+    versions = b"<VersioningConfiguration><Status>%s</Status></VersioningConfiguration>"
+    assert refusal(S3, "PUT", "/bucket", "versioning", versions % b"On") == ("InvalidArgument", 400)
+    read = restrequest.parse(S3, Request("PUT", "/bucket", "versioning", {}, versions % b"Enabled"))[1]
+    assert read["VersioningConfiguration"] == {"Status": "Enabled"}
+    region = (
+        b"<CreateBucketConfiguration><LocationConstraint>of-our-own</LocationConstraint></CreateBucketConfiguration>"
+    )
+    assert restrequest.parse(S3, Request("PUT", "/bucket", "", {}, region))[0] == "CreateBucket"
 
 
 def test_a_payload_may_come_and_go_in_parts() -> None:

@@ -112,7 +112,8 @@ def _from_query(
         return None
     if shape.type == "list" and shape.member is not None:
         member = shape.member
-        return [restvalues.from_text(service, member, text, name) for text in texts]
+        elements = [restvalues.from_text(service, member, text, name) for text in texts]
+        return restvalues.limited(service, reference, elements, name)
     return restvalues.from_text(service, reference, texts[0], name)
 
 
@@ -121,7 +122,9 @@ def _from_header(service: ServiceModel, reference: Reference, headers: Mapping[s
     shape = service.shapes[reference.shape]
     if text is not None and shape.type == "list" and shape.member is not None:
         member = shape.member
-        return [restvalues.from_text(service, member, part.strip(), name) for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        elements = [restvalues.from_text(service, member, part, name) for part in parts]
+        return restvalues.limited(service, reference, elements, name)
     return restvalues.from_text(service, reference, text, name, header=True)
 
 

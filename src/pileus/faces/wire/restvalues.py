@@ -1,4 +1,7 @@
-"""Values of the protocols rest-xml and rest-json: texts in paths and headers, and documents in XML and JSON."""
+"""Values of the protocols rest-xml and rest-json: texts in paths and headers, and documents in XML and JSON.
+
+Values that come are held to the model's lists of values, and to its limits of numbers, lengths and sizes.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from defusedxml import DefusedXmlException, ElementTree
 from pileus.faces.wire import scalars
 from pileus.faces.wire.errors import WireError
 from pileus.faces.wire.model import Reference, ServiceModel, Shape, given
+from pileus.faces.wire.shapes import OPEN_ENUMS
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -35,14 +39,37 @@ def from_text(service: ServiceModel, reference: Reference, text: str | None, pat
         return None
     shape = service.shapes[reference.shape]
     if shape.type == "string":
-        return text
+        return limited(service, reference, text, path)
     if shape.type == "timestamp":
         return _time(service, reference, shape, text, path, default="rfc822" if header else "iso8601")
     convert, wanted = scalars.READERS[shape.type]
     try:
-        return convert(text)
+        value = convert(text)
     except ValueError:
         raise service.faults.ill_typed(path, text, wanted) from None
+    return limited(service, reference, value, path)
+
+
+def limited(service: ServiceModel, reference: Reference, value: Any, path: str) -> Any:
+    """Return a value that the model's lists and limits admit; raises WireError for any other."""
+    shape = service.shapes[reference.shape]
+    if shape.enum and reference.shape not in OPEN_ENUMS and value not in shape.enum:
+        raise service.faults.not_among(path, _shown(shape, value), shape.enum)
+    if (shape.min is None and shape.max is None) or isinstance(value, bool):
+        return value
+    is_number = isinstance(value, int | float)
+    what, size = ("value", value) if is_number else ("length", len(value))
+    if shape.min is not None and size < shape.min:
+        constraint = f"{what} greater than or equal to {shape.min:.15g}"
+        raise service.faults.outside(path, _shown(shape, value), constraint)
+    if shape.max is not None and size > shape.max:
+        raise service.faults.outside(path, _shown(shape, value), f"{what} less than or equal to {shape.max:.15g}")
+    return value
+
+
+def _shown(shape: Shape, value: Any) -> str:
+    """What an error may repeat of a value."""
+    return "..." if shape.sensitive or not isinstance(value, str | int | float) else str(value)
 
 
 def to_text(service: ServiceModel, reference: Reference, value: Any, *, header: bool = False) -> str:
@@ -112,7 +139,8 @@ def _from_json(service: ServiceModel, reference: Reference, value: Any, path: st
             raise service.faults.ill_typed(path, str(value), "an object")
         if shape.type == "map":
             inner = given(shape.value)
-            return {key: _from_json(service, inner, item, f"{path}.{key}") for key, item in value.items()}
+            items = {key: _from_json(service, inner, item, f"{path}.{key}") for key, item in value.items()}
+            return limited(service, reference, items, path)
         names = {member.location_name or name: (name, member) for name, member in shape.members.items()}
         members = [(names[key], item) for key, item in value.items() if key in names and item is not None]
         values = {name: _from_json(service, member, item, f"{path}.{name}") for (name, member), item in members}
@@ -121,7 +149,8 @@ def _from_json(service: ServiceModel, reference: Reference, value: Any, path: st
         if not isinstance(value, list):
             raise service.faults.ill_typed(path, str(value), "a list")
         inner = given(shape.member)
-        return [_from_json(service, inner, item, f"{path}.{number}") for number, item in enumerate(value, 1)]
+        elements = [_from_json(service, inner, item, f"{path}.{number}") for number, item in enumerate(value, 1)]
+        return limited(service, reference, elements, path)
     if shape.type == "timestamp" and isinstance(value, int | float) and not isinstance(value, bool):
         return _time(service, reference, shape, str(value), path, default="unixTimestamp")
     if shape.type in ("timestamp", "blob") and isinstance(value, str):
@@ -129,7 +158,7 @@ def _from_json(service: ServiceModel, reference: Reference, value: Any, path: st
     kinds = _KINDS.get(shape.type, ())
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise service.faults.ill_typed(path, str(value), f"of the type {shape.type}")
-    return value
+    return limited(service, reference, value, path)
 
 
 def _from_xml(service: ServiceModel, reference: Reference, element: Element, path: str) -> Any:
@@ -141,9 +170,11 @@ def _from_xml(service: ServiceModel, reference: Reference, element: Element, pat
             member = given(shape.member)
             tag = member.location_name or "member"
             inner = (child for child in element if _local(child.tag) == tag)
-            return [_from_xml(service, member, child, f"{path}.{number}") for number, child in enumerate(inner, 1)]
+            elements = [_from_xml(service, member, child, f"{path}.{number}") for number, child in enumerate(inner, 1)]
+            return limited(service, reference, elements, path)
         case "map":
-            return _map(service, shape, (child for child in element if _local(child.tag) == "entry"), path)
+            entries = (child for child in element if _local(child.tag) == "entry")
+            return limited(service, reference, _map(service, shape, entries, path), path)
         case _:
             return from_text(service, reference, element.text or "", path)
 
@@ -168,10 +199,11 @@ def _members(service: ServiceModel, shape: Shape, element: Element, path: str) -
         place = f"{path}.{name}" if path else name
         if service.flattened(reference):
             if inner.type == "map":
-                result[name] = _map(service, inner, elements, place)
+                several: Any = _map(service, inner, elements, place)
             else:
                 member = given(inner.member)
-                result[name] = [_from_xml(service, member, child, place) for child in elements]
+                several = [_from_xml(service, member, child, place) for child in elements]
+            result[name] = limited(service, reference, several, place)
         else:
             result[name] = _from_xml(service, reference, elements[0], place)
     return result

@@ -22,9 +22,9 @@ from pileus.faces.wire.errors import malformed
 from pileus.faces.wire.model import Reference, ServiceModel, Shape, given
 from pileus.model import bounds
 
-OPEN_ENUMS: Final = frozenset({"InstanceType", "AccountAttributeName"})
-"""Shapes whose listed values are not all that there are: this cloud has flavors of its own, and AWS documents, and
-answers, more attributes of an account than its model lists."""
+OPEN_ENUMS: Final = frozenset({"InstanceType", "AccountAttributeName", "BucketLocationConstraint"})
+"""Shapes whose listed values are not all that there are: this cloud has flavors and a region of its own, and AWS
+documents, and answers, more attributes of an account than its model lists."""
 
 Tree = str | dict[str, Any]
 """A value's text, or trees by the next part of the parameter's name."""
