@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,14 +67,25 @@ class Listeners:
     def endpoints(self, settings: Settings, declared: Sequence[FaceDeclaration]) -> dict[str, str]:
         """The URL of every face that is served, and of the figures."""
         root = self.root(settings)
-        named = bool(settings.names) and self.identity is not None
         urls: dict[str, str] = {}
         for face in declared:
             own = self.own.get(face.name)
             if face.listener is None or own is not None:
-                face_root = root if own is None else faceports.url(settings, own, self.identity, named=named)
+                face_root = (
+                    root
+                    if own is None
+                    else faceports.url(settings, own, self.identity, named=self._named(own, settings))
+                )
                 urls |= {name: f"{face_root}{path}" for name, path in face.endpoints.items()}
         return {**urls, "metrics": f"{root}/metrics"}
+
+    def _named(self, own: socket.socket, settings: Settings) -> bool:
+        """Whether the cloud's name stands in the URL of a face's own port.
+
+        A name of the cloud's does not lead to this machine's loopback, unless a certificate is to be checked by it.
+        """
+        at_loopback = ipaddress.ip_address(own.getsockname()[0].partition("%")[0]).is_loopback
+        return bool(settings.names) and (self.identity is not None or not at_loopback)
 
     @contextlib.asynccontextmanager
     async def serving(self, edge: Edge, cloud: Cloud) -> AsyncIterator[Ended]:
