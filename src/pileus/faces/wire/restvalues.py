@@ -68,7 +68,7 @@ def limited(service: ServiceModel, reference: Reference, value: Any, path: str) 
 
 
 def _shown(shape: Shape, value: Any) -> str:
-    """What an error may repeat of a value."""
+    """Return the text that an error may repeat of a value."""
     return "..." if shape.sensitive or not isinstance(value, str | int | float) else str(value)
 
 
