@@ -224,7 +224,7 @@ def test_rules_admit_what_they_say_and_no_more(cloud: Cloud) -> None:
         Rule(id="a", protocol="tcp", port_min=80, port_max=81, group=friends.uuid),
         Rule(id="b", protocol="tcp", port_min=22, port_max=22, cidr=cidr),
         Rule(id="c", protocol="tcp", port_min=23, port_max=23, cidr="10.99.0.0/16"),
-        Rule(id="d", protocol="tcp", port_min=81, port_max=81, cidr=ANY, action="deny", priority=1010),
+        Rule(id="d", protocol="tcp", port_min=81, port_max=81, cidr=ANY, action="deny", priority=1000),
     )
     strangers = cloud.group(OUT)
     server, _ = cloud.guest(network, served.uuid)
@@ -257,6 +257,8 @@ def test_the_engine_understands_every_form_of_rule(cloud: Cloud) -> None:
         {"cidr": "10.0.0.0/8"},
         {"cidr": "2001:db8::/32"},
         {"group": other},
+        {"tag": "web"},
+        {"cidr": "10.0.0.0/8", "targets": ("web", "db")},
     ]
     whats: list[dict[str, Any]] = [
         {},
@@ -266,7 +268,7 @@ def test_the_engine_understands_every_form_of_rule(cloud: Cloud) -> None:
         {"protocol": "tcp", "port_min": 22, "port_max": 22},
         {"protocol": "udp", "port_min": 0, "port_max": 1023},
     ]
-    ways: list[dict[str, Any]] = [{"direction": "ingress"}, {"direction": "egress", "action": "deny", "priority": 1009}]
+    ways: list[dict[str, Any]] = [{"direction": "ingress"}, {"direction": "egress", "action": "deny", "priority": 9}]
     rules = [Rule(id=new(), **side, **what, **way) for side in sides for what in whats for way in ways]
     wide: dict[str, Any] = {"protocol": "icmpv6", "port_min": 128, "port_max": 0}
     rules += [Rule(id=new(), **side, **wide, **way) for side in (sides[3], sides[4]) for way in ways]

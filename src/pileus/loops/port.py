@@ -14,6 +14,7 @@ from pileus.model.noun import NEVER
 from pileus.model.port import Port
 from pileus.model.record import record
 from pileus.model.spec import PortSpec
+from pileus.rules.port import router_of
 
 if TYPE_CHECKING:
     from pileus.rules.core import Core, Place
@@ -45,6 +46,8 @@ class PortKind(EngineKind[Port]):
             bandwidth=flavor.wanted.allowed.bandwidth if flavor is not None else 0,
             forwards=wanted.forwards,
             secondaries=row.assigned.secondaries,
+            network_tags=wanted.network_tags,
+            router=router_of(tx, row) if wanted.network_tags else "",
             record=record([_placed(row, instance)]),
         )
 

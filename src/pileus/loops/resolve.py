@@ -18,9 +18,10 @@ from pileus.model.project import Project
 from pileus.model.record import record
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
-from pileus.model.spec import DiskSpec, ImageSpec, Ingress, InstanceSpec, NicSpec
+from pileus.model.spec import DiskSpec, ImageSpec, InstanceSpec, NicSpec
 from pileus.model.subnet import Subnet, gateway, localport
 from pileus.model.volume import Volume
+from pileus.rules.ingress import admitted
 from pileus.rules.prefixlist import expanded_rules, lists_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from pileus.model.noun import Noun
     from pileus.model.prefixlist import PrefixList
+    from pileus.model.securitygroup import Rule
     from pileus.rules.core import Place
     from pileus.store.reader import Reader
 
@@ -171,7 +173,7 @@ def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
             groups=tuple(group.uuid for group in port_groups),
             group_names=tuple(group.name for group in port_groups),
             group_ids=tuple(group.ec2_id for group in port_groups),
-            ingress=tuple(dict.fromkeys(_ingress(port_groups, lists))),
+            ingress=tuple(admitted(_rules(port_groups, lists), port.wanted.network_tags)),
             secondaries=port.assigned.secondaries,
         )
 
@@ -181,14 +183,5 @@ def _loopback(row: Instance, port: Port) -> str:
     return row.assigned.loopback if port.wanted.map_public and not port.wanted.index else ""
 
 
-def _ingress(groups: list[SecurityGroup], lists: Mapping[str, PrefixList]) -> Iterable[Ingress]:
-    """Yield the TCP ingress that the groups admit from IPv4 addresses; rules that name groups are for guests alone."""
-    for group in groups:
-        for rule in expanded_rules(group.wanted.rules, lists):
-            if rule.direction != "ingress" or rule.action != "allow" or not rule.cidr or ":" in rule.cidr:
-                continue
-            if rule.protocol == "all" and rule.number in (None, 6):
-                yield Ingress(cidr=rule.cidr, port_min=0, port_max=65535)
-            elif rule.protocol == "tcp":
-                high = 65535 if rule.port_max is None else rule.port_max
-                yield Ingress(cidr=rule.cidr, port_min=rule.port_min or 0, port_max=high)
+def _rules(groups: list[SecurityGroup], lists: Mapping[str, PrefixList]) -> list[Rule]:
+    return [rule for group in groups for rule in expanded_rules(group.wanted.rules, lists)]

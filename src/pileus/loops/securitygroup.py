@@ -26,6 +26,7 @@ class SecurityGroupKind(EngineKind[SecurityGroup]):
             uuid=row.uuid,
             name=row.name,
             project=row.project,
+            router=(row.wanted.router or "") if any(rule.tag or rule.targets for rule in row.wanted.rules) else "",
             rules=tuple(expanded_rules(row.wanted.rules, lists)),
             record=record([*lists.values(), row]),
         )

@@ -62,6 +62,7 @@ GROUPS: Final = Bound(
     "security groups of a port", "noun", 16, "QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)"
 )
 ADDRESSES: Final = Bound("private addresses of a port", "noun", 16, "QuotaExceeded (PrivateIpAddressLimitExceeded)")
+NETWORK_TAGS: Final = Bound("network tags of a port, or of a rule", "noun", 64, "QuotaExceeded")
 INTERFACES: Final = Bound("network interfaces of an instance", "instance", 4, "QuotaExceeded (AttachmentLimitExceeded)")
 
 DISK: Final = Bound("GiB of a disk", "noun", 65536, "InvalidValue")

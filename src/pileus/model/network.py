@@ -24,9 +24,13 @@ class Assigned(Part, frozen=True, kw_only=True):
 
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """A network belongs to the router that its subnets' gateways are on."""
+    """A network belongs to the router that its subnets' gateways are on; without one nothing leads out of it.
+
+    One that is not `lasting` goes with its last subnet.
+    """
 
     router: Annotated[str | None, Ref("router", "owned")] = None
+    lasting: bool = False
     mtu: int = 1442
     gone: bool = False
 

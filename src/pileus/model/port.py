@@ -17,8 +17,9 @@ class Wanted(Part, frozen=True, kw_only=True):
 
     `map_public`: without a floating address, its instance's loopback address is its public one. `forwards`: its guest
     may send from, and be sent to, addresses that are not the port's. It goes with its instance if it is to be deleted
-    on termination. `attachment` is Amazon's id for its being at the instance, and `attached` the time since it is; both
-    are empty for a port that was made with its instance.
+    on termination. `network_tags` are words by which rules of groups select ports. `attachment` is Amazon's id for its
+    being at the instance, and `attached` the time since it is; both are empty for a port that was made with its
+    instance.
     """
 
     network: Annotated[str, Ref("network", "uses")]
@@ -32,6 +33,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     delete_on_termination: bool = True
     attachment: str = ""
     attached: float = 0.0
+    network_tags: tuple[str, ...] = ()
     gone: bool = False
 
 

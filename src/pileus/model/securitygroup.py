@@ -11,13 +11,16 @@ from pileus.model.errors import QuotaExceeded
 from pileus.model.network import Assigned, Seen
 from pileus.model.noun import Claim, Keeper, Noun, Part, Ref
 
+Action = Literal["allow", "deny"]
 Protocol = Literal["tcp", "udp", "icmp", "icmpv6", "all"]
 
 
 class Rule(Part, frozen=True, kw_only=True):
-    """One rule; exactly one of `cidr`, `group` and `prefixlist` (uuids) is the other side.
+    """One rule; exactly one of `cidr`, `group`, `prefixlist` (uuids) and `tag` (a network tag) is the other side.
 
-    Ports inclusive; for icmp: type and code, -1 any.
+    Ports inclusive; for icmp: type and code, -1 any. A rule with `targets` holds for the group's ports that have one of
+    these network tags. Of the rules with a `priority`, 0 to 65535, the one with the lowest decides, and of equal ones
+    the one that denies; then the rules without a priority, which allow, in no order.
 
     Ranges of IPv6 are kept and told to the engine; guests have no such addresses yet, so they admit nothing.
     A protocol that has no name here is given by its IP protocol number in `number`, with `protocol` "all".
@@ -26,8 +29,8 @@ class Rule(Part, frozen=True, kw_only=True):
 
     id: str
     direction: Literal["ingress", "egress"] = "ingress"
-    action: Literal["allow", "deny"] = "allow"
-    priority: int = 1002
+    action: Action = "allow"
+    priority: int | None = None
     protocol: Protocol = "all"
     number: int | None = None
     port_min: int | None = None
@@ -35,6 +38,8 @@ class Rule(Part, frozen=True, kw_only=True):
     cidr: str = ""
     group: str = ""
     prefixlist: str = ""
+    tag: str = ""
+    targets: tuple[str, ...] = ()
     max_entries: int = 0
     description: str = ""
     tags: dict[str, str] = {}
@@ -52,17 +57,44 @@ class Rule(Part, frozen=True, kw_only=True):
             self.cidr,
             self.group,
             self.prefixlist,
+            self.tag,
+            self.targets,
         )
 
     def count(self) -> int:
         """The number of rules that it counts as."""
         return max(self.max_entries, 1)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it allows, in no order, by address or group: all that EC2 can express."""
+        return self.action == "allow" and self.priority is None and not self.tag and not self.targets
+
+    @property
+    def rank(self) -> int:
+        """The place of its priority in the order of all rules with one: equal for priorities that the engine equates.
+
+        The engine's order is shorter than 65536: priorities from 8192 to 65527 are told apart by eights.
+        """
+        priority = self.priority or 0
+        if priority < _COARSE:
+            return priority
+        return _COARSE + min((priority - _COARSE) // _STEP, _STEPS) + max(0, priority - _FINE)
+
+
+_COARSE, _FINE, _STEP = 8192, 65528, 8
+_STEPS = (_FINE - _COARSE) // _STEP
+RANKS = _COARSE + _STEPS + _STEP
+"""The number of ranks of rules with a priority."""
+
 
 class Wanted(Part, frozen=True, kw_only=True):
-    """`selectors` and `prefixlists` repeat the nouns that rules name, so that the store knows who refers to whom."""
+    """`selectors` and `prefixlists` repeat the nouns that rules name, so that the store knows who refers to whom.
 
-    router: Annotated[str, Ref("router", "owned")]
+    A group is for the networks of one router, or without one for all networks of its project.
+    """
+
+    router: Annotated[str | None, Ref("router", "owned")] = None
     description: str = ""
     rules: tuple[Rule, ...] = ()
     selectors: Annotated[tuple[str, ...], Ref("securitygroup", "uses")] = ()
@@ -72,7 +104,7 @@ class Wanted(Part, frozen=True, kw_only=True):
 
 
 class SecurityGroup(Noun, frozen=True, kw_only=True):
-    """Its name is unique in its VPC; what no rule admits is dropped."""
+    """What no rule admits is dropped. Its name is unique on its router; of a project's groups one is the default."""
 
     KIND: ClassVar[str] = "securitygroup"
     PREFIX: ClassVar[str] = "sg"
@@ -84,8 +116,10 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
     seen: Seen = Seen()
 
     def claims(self) -> tuple[Claim, ...]:
-        """Its name in its router, which is free as soon as the group is to go: the engine knows groups by uuid."""
-        return () if self.wanted.gone else ((f"securitygroup:{self.wanted.router}", self.name),)
+        """Its name on its router, which is free as soon as the group is to go: the engine knows groups by uuid."""
+        if self.wanted.gone or not (self.wanted.router or self.wanted.default):
+            return ()
+        return ((f"securitygroup:{self.wanted.router or self.project}", self.name),)
 
     def check(self, before: Noun | None = None) -> None:
         """Of its description and its rules as well, as far as `before` has not got them."""

@@ -257,7 +257,8 @@ class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
     """A port and its groups, written together. `groups` are the uuids of security groups.
 
     `bandwidth` is what the guest may send, in Mbit/s; 0: without a bound. `forwards`: the guest may send from, and be
-    sent to, addresses that are not its own.
+    sent to, addresses that are not its own. `network_tags` are words by which rules select the ports of
+    one `router`, its network's.
     """
 
     KIND: ClassVar[str] = "port"
@@ -270,12 +271,15 @@ class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
     bandwidth: int = 0
     forwards: bool = False
     secondaries: tuple[str, ...] = ()
+    network_tags: tuple[str, ...] = ()
+    router: str = ""
 
 
 class SecurityGroupSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="securitygroup"):
-    """A group and all of its rules; rules name other groups by uuid."""
+    """A group and all of its rules; rules name other groups by uuid, and network tags on the networks of `router`."""
 
     KIND: ClassVar[str] = "securitygroup"
+    router: str = ""
     rules: tuple[Rule, ...] = ()
 
 

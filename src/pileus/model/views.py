@@ -26,8 +26,8 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class EngineRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A noun that the network engine keeps, as the store has it.
 
-    `groups` are a port's and `subnets` a network's, by uuid; `rules` a security group's. `used` says of a floating
-    address that a port has it, of a router that it has a way out.
+    `groups` are a port's and `subnets` a network's, by uuid; `router` and `rules` a security group's. `used` says of a
+    floating address that a port has it, of a router that it has a way out.
     """
 
     kind: str
@@ -38,6 +38,7 @@ class EngineRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gone: bool = False
     groups: tuple[str, ...] = ()
     subnets: tuple[str, ...] = ()
+    router: str = ""
     rules: tuple[Rule, ...] = ()
     used: bool = False
 

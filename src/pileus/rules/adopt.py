@@ -110,7 +110,7 @@ def _groups(tx: Writer, spec: InstanceSpec, nouns: list[Noun]) -> None:
     for nic in spec.nics:
         for uuid, name in zip(nic.groups, nic.group_names, strict=True):
             router = routers.get(nic.network)
-            if router and tx.get(SecurityGroup, uuid) is None:
+            if nic.network in routers and tx.get(SecurityGroup, uuid) is None:
                 wanted = GroupWanted(router=router, description=name, default=name == "default")
                 tx.wake(tx.add(SecurityGroup(uuid=uuid, project=spec.project, name=name, wanted=wanted)))
 

@@ -81,6 +81,7 @@ def _engine(row: Noun, subnets: Iterable[str], lists: Mapping[str, PrefixList]) 
         gone=row.gone is not None,
         groups=getattr(row.wanted, "groups", ()),
         subnets=tuple(subnets),
+        router=row.wanted.router or "" if isinstance(row, SecurityGroup) else "",
         rules=tuple(expanded_rules(row.wanted.rules, lists)) if isinstance(row, SecurityGroup) else (),
         used=bool(getattr(row.assigned, "address", "") and getattr(row.wanted, "port", True)),
     )

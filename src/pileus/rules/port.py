@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,7 +31,7 @@ class NewPort(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A port to be made on `subnet`, in `groups` (all by uuid), or in the default group if there are none.
 
     `address` is its first one, or the lowest free one if it is empty; `secondaries` are further ones, and `more` is the
-    number of those that may be any.
+    number of those that may be any. Rules of groups select it by its `network_tags`.
     """
 
     subnet: Ident = ""
@@ -39,6 +40,10 @@ class NewPort(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     secondaries: Idents = ()
     more: int = 0
     description: Description = ""
+    network_tags: Idents = ()
+
+
+_NETWORK_TAG = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def check(request: NewPort) -> None:
@@ -46,6 +51,7 @@ def check(request: NewPort) -> None:
     if len(request.description) > bounds.DESCRIPTION.most:
         text = f"The description of a network interface has at most {bounds.DESCRIPTION.most} characters."
         raise InvalidValue(text, noun=Port.KIND, reason="description")
+    check_network_tags(request.network_tags)
     named_addresses = [address for address in (request.address, *request.secondaries) if address]
     if len(set(named_addresses)) < len(named_addresses):
         raise InvalidValue("An address is named twice.", noun=Port.KIND, reason="address")
@@ -58,6 +64,18 @@ def check(request: NewPort) -> None:
         raise InvalidValue(text, noun=Port.KIND, reason="count")
 
 
+def check_network_tags(tags: Iterable[str]) -> None:
+    """Raise InvalidValue, QuotaExceeded for network tags that no port may have: words as GCE's."""
+    tags = list(tags)
+    if len(tags) > bounds.NETWORK_TAGS.most:
+        text = f"There are at most {bounds.NETWORK_TAGS.most} network tags."
+        raise QuotaExceeded(text, noun=Port.KIND, reason="network-tags")
+    for tag in tags:
+        if not _NETWORK_TAG.fullmatch(tag):
+            text = f"'{tag[:63]}' is no network tag: a letter, then up to 62 lowercase letters, digits and dashes."
+            raise InvalidValue(text, noun=Port.KIND, ident=tag[:63], reason="network-tag")
+
+
 def check_count(count: int) -> None:
     """Raise QuotaExceeded for a `count` of addresses that no port may have."""
     if count > bounds.ADDRESSES.most:
@@ -66,14 +84,14 @@ def check_count(count: int) -> None:
 
 
 def groups_of(caller: Caller, tx: Reader, router: str, uuids: Iterable[str], where: str) -> tuple[SecurityGroup, ...]:
-    """The groups with these uuids, which are of the router with that uuid; its default group for no uuids.
+    """The groups with these uuids, which are of the router with that uuid or of none; the default group for no uuids.
 
-    Raises NotFound; InvalidValue, which says by `where` to what the router belongs.
+    `router` is empty for a network without one: the project's own groups are for it. Raises NotFound; InvalidValue,
+    which says by `where` to what the router belongs.
     """
     groups = [find.living(caller, tx, SecurityGroup, uuid) for uuid in dict.fromkeys(uuids)]
     if not groups:
-        own = tx.referring(SecurityGroup, [router])
-        groups = [group for group in own if group.name == "default" and not group.wanted.gone]
+        groups = securitygroup.defaults(caller, tx, router)
     securitygroup.within(groups, router, where)
     return tuple(groups)
 

@@ -24,15 +24,30 @@ def anywhere() -> Rule:
     return Rule(id=new_ec2("sgr"), direction="egress", cidr="0.0.0.0/0")
 
 
-def default(tx: Writer, project: str, router: str) -> SecurityGroup:
-    """The group that ports are in when none is named: its members reach each other. Part of a new router."""
+_DEFAULT, _OF_PROJECT = "default VPC security group", "default security group"
+
+
+def default(tx: Writer, project: str, router: str | None) -> SecurityGroup:
+    """Make the group that ports are in when none is named: its members reach each other.
+
+    It is a part of a new router; without one it is for the networks of a project that have no router.
+    """
     uuid = new_uuid()
     rules = (Rule(id=new_ec2("sgr"), group=uuid), anywhere())
     wanted = Wanted(
-        router=router, description="default VPC security group", rules=rules, selectors=(uuid,), default=True
+        router=router, description=_DEFAULT if router else _OF_PROJECT, rules=rules, selectors=(uuid,), default=True
     )
     group = SecurityGroup(uuid=uuid, project=project, name="default", wanted=wanted)
     return tx.add(group)
+
+
+def defaults(caller: Caller, tx: Reader, router: str) -> list[SecurityGroup]:
+    """The default group of a router, or for no router the caller's project's; none where that was deleted."""
+    if router:
+        own = tx.referring(SecurityGroup, [router])
+        return [group for group in own if group.name == "default" and not group.wanted.gone]
+    holder = tx.claimed(f"securitygroup:{caller.project}", "default")
+    return [tx.need(SecurityGroup, holder[1])] if holder else []
 
 
 def open_(tx: Writer, project: str, router: str, name: str) -> SecurityGroup:
@@ -58,9 +73,12 @@ def absent(name: str) -> NotFound:
 
 
 def within(groups: Iterable[SecurityGroup], router: str, where: str) -> None:
-    """Whether these groups are of the VPC of a subnet or an instance (`where`). Raises InvalidValue."""
+    """Whether ports on a router's networks may be in these groups: its own, and the project's. Raises InvalidValue.
+
+    `where` is the noun that is on the router.
+    """
     for group in groups:
-        if group.wanted.router != router:
+        if group.wanted.router and group.wanted.router != router:
             text = f"The {group.label} is not in the VPC of the {where}."
             raise InvalidValue(text, noun="securitygroup", ident=group.uuid, reason="other-vpc")
 

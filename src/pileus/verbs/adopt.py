@@ -58,7 +58,9 @@ def _whole(tx: Writer, row: Instance) -> None:
     tx.need(Project, row.project)
     tx.need(Flavor, row.wanted.flavor)
     for port in tx.referring(Port, [row.uuid]):
-        tx.need(Router, tx.need(Network, port.wanted.network).wanted.router or "")
+        router = tx.need(Network, port.wanted.network).wanted.router
+        if router:
+            tx.need(Router, router)
         tx.need(Subnet, port.wanted.subnet)
         for group in port.wanted.groups:
             tx.need(SecurityGroup, group)

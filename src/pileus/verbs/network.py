@@ -1,4 +1,4 @@
-"""Networks, subnets and routers as lists; every project has its own default ones."""
+"""Networks: made with or without a router, joined to one and parted from it; lists of them, subnets and routers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import addresses
-from pileus.model.errors import InvalidValue
+from pileus.model.errors import Conflict, InvalidValue
+from pileus.model.floatingip import FloatingIp
 from pileus.model.ids import new_uuid
+from pileus.model.natgateway import NatGateway
 from pileus.model.network import Network
 from pileus.model.network import Wanted as NetworkWanted
+from pileus.model.noun import Noun
+from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet, Wanted, usable
 from pileus.rules import find, networkacl, routetable, securitygroup
+from pileus.verbs.subnet import check_place, dissociate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
@@ -27,11 +32,11 @@ if TYPE_CHECKING:
 
 
 class SubnetView(msgspec.Struct, frozen=True, kw_only=True):
-    """A subnet with the network and router it is on, and how many of its addresses are free."""
+    """A subnet with the network it is on, that network's router if it has one, and how many addresses are free."""
 
     subnet: Subnet
     network: Network
-    router: Router
+    router: Router | None
     free: int
 
 
@@ -53,7 +58,8 @@ def subnets(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[Subne
         for subnet in rows:
             network = networks.get(subnet.wanted.network)
             router = over.get(network.wanted.router or "") if network is not None else None
-            if network is not None and router is not None and not subnet.wanted.gone:
+            routed = network is not None and (router is not None or not network.wanted.router)
+            if network is not None and routed and not subnet.wanted.gone:
                 total = len(usable(subnet.wanted))
                 free = total - address_counts.get(f"subnet:{subnet.uuid}", 0)
                 views.append(SubnetView(subnet=subnet, network=network, router=router, free=free))
@@ -64,6 +70,95 @@ def networks(caller: Caller, core: Core) -> list[Network]:
     """The project's networks."""
     with core.store.read() as tx:
         return [network for network in tx.list(Network, project=caller.project) if not network.wanted.gone]
+
+
+def create(
+    caller: Caller, core: Core, router: str = "", name: str = "", tags: Mapping[str, str] | None = None
+) -> Network:
+    """Make a network without subnets, on the router with this uuid or on none: then nothing leads out of it.
+
+    The project has a default group for such networks from its first one on.
+    """
+    with core.store.write() as tx:
+        on = find.living(caller, tx, Router, router) if router else None
+        project = on.project if on is not None else caller.project
+        wanted = NetworkWanted(router=on.uuid if on is not None else None, lasting=True)
+        network = tx.add(Network(uuid=new_uuid(), project=project, name=name, tags=dict(tags or {}), wanted=wanted))
+        new_nouns: list[Network | SecurityGroup] = [network]
+        if on is None and not securitygroup.defaults(caller, tx, ""):
+            new_nouns.append(securitygroup.default(tx, project, None))
+        for noun in new_nouns:
+            tx.add_journal_line(caller, noun, f"{noun.KIND}.create", goal=noun.generation)
+            tx.wake(noun)
+        return network
+
+
+def delete(caller: Caller, core: Core, uuid: str) -> None:
+    """Delete a network. Raises Conflict while a subnet is on it."""
+    with core.store.write() as tx:
+        network = find.living(caller, tx, Network, uuid)
+        tx.lock(network)
+        if tx.referrers(uuid):
+            text = f"The {network.label} has dependencies and cannot be deleted."
+            raise Conflict(text, noun=Network.KIND, ident=uuid, reason="in-use")
+        network = tx.want_gone(network)
+        tx.add_journal_line(caller, network, "network.delete")
+        tx.wake(network)
+
+
+def join(caller: Caller, core: Core, uuid: str, router: str) -> None:
+    """Join a network without a router to the router with this uuid: its subnets get gateways there.
+
+    Raises Conflict for a network that has a router, InvalidValue for a subnet that the router has no place for.
+    """
+    with core.store.write() as tx:
+        network, on = find.living(caller, tx, Network, uuid), find.living(caller, tx, Router, router)
+        tx.lock(on)
+        if network.wanted.router:
+            text = f"The {network.label} is on router {network.wanted.router}: part it from that first."
+            raise Conflict(text, noun=Network.KIND, ident=uuid, reason="joined")
+        if network.project != on.project:
+            raise find.absent(Router, [router])
+        for subnet in tx.referring(Subnet, [uuid]):
+            if not subnet.wanted.gone:
+                check_place(tx, on, subnet.wanted.cidr)
+        _rejoined(caller, tx, network, on.uuid)
+
+
+def part(caller: Caller, core: Core, uuid: str) -> None:
+    """Part a network from its router. Raises Conflict while something on it needs the router, or it has none."""
+    with core.store.write() as tx:
+        network = find.living(caller, tx, Network, uuid)
+        router = network.wanted.router
+        if not router:
+            text = f"The {network.label} is on no router."
+            raise Conflict(text, noun=Network.KIND, ident=uuid, reason="not-joined")
+        tx.lock(tx.need(Router, router))
+        ports, subnets_on = tx.referring(Port, [uuid]), tx.referring(Subnet, [uuid])
+        groups = tx.many(SecurityGroup, {group for port in ports for group in port.wanted.groups})
+        users: list[Noun] = [group for group in groups.values() if group.wanted.router]
+        users += tx.referring(FloatingIp, [port.uuid for port in ports])
+        users += tx.referring(NatGateway, [subnet.uuid for subnet in subnets_on])
+        if users:
+            text = f"The {network.label} has dependencies on its router: {users[0].label}."
+            raise Conflict(text, noun=Network.KIND, ident=uuid, reason="in-use")
+        for subnet in subnets_on:
+            dissociate(caller, tx, router, subnet.uuid)
+        _rejoined(caller, tx, network, None)
+        tx.wake_all(Router.KIND, [router])
+
+
+def _rejoined(caller: Caller, tx: Writer, network: Network, router: str | None) -> None:
+    """Put a network on another router, or on none, and wake all whose orders say so."""
+    lasting = msgspec.structs.replace(network.wanted, router=router, lasting=True)
+    network = tx.want(network, lasting)
+    tx.add_journal_line(caller, network, "network.join" if router else "network.part", goal=network.generation)
+    tx.wake(network)
+    ports = tx.referring(Port, [network.uuid])
+    tx.wake_all(Port.KIND, [port.uuid for port in ports])
+    tx.wake_all("instance", {port.wanted.instance for port in ports if port.wanted.instance})
+    if router:
+        routetable.wake_router(tx, router)
 
 
 ROUTED = "routed"

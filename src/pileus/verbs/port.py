@@ -49,6 +49,7 @@ class PortChange(msgspec.Struct, frozen=True, kw_only=True):
     forwards: bool | None = None
     map_public: bool | None = None
     delete_on_termination: bool | None = None
+    network_tags: Idents | None = None
 
 
 def create(
@@ -75,7 +76,9 @@ def _make(caller: Caller, tx: Writer, request: NewPort, tags: dict[str, str]) ->
     missing = 1 + len(request.secondaries) + request.more - len(own)
     free = free_addresses(tx, subnet, missing, missing, reserved=own) if missing else []
     own = [*own, *free] if request.address else [*free[:1], *own, *free[1:]]
-    port = rules.new(subnet, own, (), tags, map_public=False, description=request.description)
+    port = rules.new(
+        subnet, own, (), tags, map_public=False, description=request.description, network_tags=request.network_tags
+    )
     groups = rules.groups_of(caller, tx, rules.router_of(tx, port), request.groups, "subnet")
     wanted = msgspec.structs.replace(port.wanted, groups=tuple(group.uuid for group in groups))
     port = tx.add(msgspec.structs.replace(port, wanted=wanted))
@@ -160,6 +163,8 @@ def modify(caller: Caller, core: Core, uuid: str, change: PortChange) -> None:
         changes = {name: value for name in change.__struct_fields__ if (value := getattr(change, name)) is not None}
         if change.description is not None:
             rules.check(NewPort(description=change.description))
+        if change.network_tags is not None:
+            rules.check_network_tags(change.network_tags)
         if change.groups is not None:
             if not change.groups:
                 raise InvalidValue("A port is in at least one security group.", noun=Port.KIND, reason="groups")

@@ -13,10 +13,11 @@ from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
 from pileus.rules import find
+from pileus.rules.port import check_network_tags
 from pileus.rules.securitygroup import absent, anywhere, default_router, unknown_rule, wake_members
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
@@ -29,10 +30,13 @@ def create(
     core: Core,
     name: str,
     description: str,
-    router: str = "",
+    router: str | None = "",
     tags: Mapping[str, str] | None = None,
 ) -> SecurityGroup:
-    """Make a group for the networks of the router with this uuid, or of the project's default one."""
+    """Make a group for the networks of the router with this uuid, or of the project's default one if that is empty.
+
+    With None it is for all networks of the project.
+    """
     if not name or len(name) > 255 or name.startswith("sg-") or not name.isascii() or not name.isprintable():
         text = f"Invalid security group name '{name}': 1 to 255 ASCII characters, not starting with sg-."
         raise InvalidValue(text, noun="securitygroup", ident=name, reason="name")
@@ -40,18 +44,20 @@ def create(
         text = f"Cannot use reserved security group name: {name}"
         raise Duplicate(text, noun="securitygroup", ident=name, reason="reserved")
     with core.store.write() as tx:
-        on = find.living(caller, tx, Router, router) if router else default_router(caller, tx)
+        on = find.living(caller, tx, Router, router) if router else None
+        if router == "":
+            on = default_router(caller, tx)
         group = SecurityGroup(
             uuid=new_uuid(),
             project=caller.project,
             name=name,
             tags=dict(tags or {}),
-            wanted=Wanted(router=on.uuid, description=description, rules=(anywhere(),)),
+            wanted=Wanted(router=on.uuid if on else None, description=description, rules=(anywhere(),)),
         )
         try:
             group = tx.add(group)
         except Duplicate as error:
-            text = f"The security group '{name}' already exists for {on.label}"
+            text = f"The security group '{name}' already exists for {on.label if on else 'the project'}"
             raise Duplicate(text, noun="securitygroup", ident=name, reason="name") from error
         tx.add_journal_line(caller, group, "securitygroup.create", goal=group.generation)
         tx.wake(group)
@@ -187,6 +193,7 @@ def _once(rules: Sequence[Rule]) -> None:
 def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: set[tuple[object, ...]]) -> Rule:
     """The rule, if it may be the group's beside those that it has by their meanings, to which it is added."""
     _check(rule)
+    _check_tags(group, rule)
     if rule.group:
         # Looked at again in this transaction: it may have been deleted since the caller named it.
         peer = tx.need(SecurityGroup, rule.group)
@@ -195,7 +202,7 @@ def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: se
     if rule.prefixlist:
         rule = _of_list(caller, tx, rule)
     if rule.match() in have:
-        peer_words = rule.cidr or f"{SecurityGroup.KIND} {rule.group or rule.prefixlist}"
+        peer_words = rule.cidr or rule.tag or f"{SecurityGroup.KIND} {rule.group or rule.prefixlist}"
         rule_words = f"peer: {peer_words}, {rule.protocol}, from port: {rule.port_min}, to port: {rule.port_max}"
         text = f"The {group.label} has such a rule already ({rule_words})."
         raise Duplicate(text, noun="securitygroup", ident=rule_words, reason="rule")
@@ -212,6 +219,7 @@ def _of_list(caller: Caller, tx: Reader, rule: Rule) -> Rule:
 
 
 def _replace(caller: Caller, tx: Writer, group: SecurityGroup, rules: tuple[Rule, ...], verb: str) -> None:
+    _check_ranks(rules)
     selectors = tuple(dict.fromkeys(rule.group for rule in rules if rule.group))
     lists = tuple(dict.fromkeys(rule.prefixlist for rule in rules if rule.prefixlist))
     wanted = msgspec.structs.replace(group.wanted, rules=rules, selectors=selectors, prefixlists=lists)
@@ -221,10 +229,40 @@ def _replace(caller: Caller, tx: Writer, group: SecurityGroup, rules: tuple[Rule
     wake_members(tx, [group.uuid])
 
 
+def _check_order(rule: Rule) -> None:
+    """Whether a rule has a place among others: one that denies needs a priority. Raises InvalidValue."""
+    if rule.priority is None and rule.action == "deny":
+        raise InvalidValue("A rule that denies needs a priority.", reason="priority")
+    if rule.priority is not None and not 0 <= rule.priority <= 65535:
+        raise InvalidValue(f"The priority {rule.priority} of a rule is not in 0 to 65535.", reason="priority")
+
+
+def _check_ranks(rules: Iterable[Rule]) -> None:
+    """Whether the engine can tell the priorities of rules apart where it matters. Raises InvalidValue."""
+    by_rank: dict[tuple[str, int], Rule] = {}
+    for rule in rules:
+        other = by_rank.setdefault((rule.direction, rule.rank), rule) if rule.priority is not None else rule
+        if other.priority != rule.priority and other.action != rule.action:
+            text = f"The priorities {other.priority} and {rule.priority} are too near for rules of different action."
+            raise InvalidValue(text, reason="priority")
+
+
+def _check_tags(group: SecurityGroup, rule: Rule) -> None:
+    """Whether the network tags of a rule can be such, and select ports. Raises InvalidValue."""
+    tags = [tag for tag in (rule.tag, *rule.targets) if tag]
+    check_network_tags(tags)
+    if tags and not group.wanted.router:
+        text = f"The {group.label} is of no router: its rules select no network tags."
+        raise InvalidValue(text, noun=SecurityGroup.KIND, ident=group.uuid, reason="network-tag")
+    if tags and (":" in rule.cidr or rule.protocol == "icmpv6"):
+        raise InvalidValue("Rules for IPv6 select no network tags.", reason="network-tag")
+
+
 def _check(rule: Rule) -> None:
-    if len([side for side in (rule.cidr, rule.group, rule.prefixlist) if side]) != 1:
-        text = "A rule needs exactly one of an address range, a group and a prefix list."
+    if len([side for side in (rule.cidr, rule.group, rule.prefixlist, rule.tag) if side]) != 1:
+        text = "A rule needs exactly one of an address range, a group, a prefix list and a network tag."
         raise InvalidValue(text, reason="rule")
+    _check_order(rule)
     if rule.cidr:
         try:
             version = ipaddress.ip_network(rule.cidr).version

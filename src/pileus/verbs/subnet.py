@@ -19,10 +19,11 @@ from pileus.rules.network import check_range
 from pileus.verbs.networkacl import forget_subnet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
+    from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
 
@@ -39,13 +40,7 @@ def create(
     with core.store.write() as tx:
         on = find.living(caller, tx, Router, router)
         tx.lock(on)
-        if not any(addresses.inside(cidr, own) for own in on.cidrs):
-            text = f"The range '{cidr}' is in none of the ranges of {on.label}: {', '.join(on.cidrs)}."
-            raise InvalidValue(text, noun=Subnet.KIND, ident=cidr, reason="range")
-        for other in routetable.subnets_of(tx, on.uuid):
-            if addresses.overlap(cidr, other.wanted.cidr):
-                text = f"The range '{cidr}' overlaps with that of {other.label}, {other.wanted.cidr}."
-                raise InvalidValue(text, noun=Subnet.KIND, ident=cidr, reason="overlap")
+        check_place(tx, on, cidr)
         network = tx.add(Network(uuid=new_uuid(), project=on.project, wanted=NetworkWanted(router=on.uuid)))
         wanted = Wanted(network=network.uuid, cidr=cidr, zone=core.place.zone, map_public=False)
         subnet = tx.add(Subnet(uuid=new_uuid(), project=on.project, tags=dict(tags or {}), wanted=wanted))
@@ -54,6 +49,49 @@ def create(
         tx.wake(network)
         routetable.wake_router(tx, on.uuid)
         return subnet
+
+
+def add(
+    caller: Caller, core: Core, network: str, cidr: str, zone: str = "", tags: Mapping[str, str] | None = None
+) -> Subnet:
+    """Make a further subnet on the network with this uuid, which may have a router. Raises InvalidValue as `create`."""
+    check_range(cidr, Subnet.KIND)
+    if zone not in ("", core.place.zone):
+        raise InvalidValue(f"The zone '{zone}' does not exist.", noun=Subnet.KIND, ident=zone, reason="zone")
+    with core.store.write() as tx:
+        on = find.living(caller, tx, Network, network)
+        tx.lock(on)
+        router = tx.need(Router, on.wanted.router) if on.wanted.router else None
+        if router is not None:
+            tx.lock(router)
+            check_place(tx, router, cidr)
+        _check_apart(cidr, _subnets_on(tx, on.uuid))
+        wanted = Wanted(network=on.uuid, cidr=cidr, zone=core.place.zone, map_public=False)
+        subnet = tx.add(Subnet(uuid=new_uuid(), project=on.project, tags=dict(tags or {}), wanted=wanted))
+        tx.add_journal_line(caller, subnet, "subnet.create", outcome="done")
+        tx.wake(on)
+        if router is not None:
+            routetable.wake_router(tx, router.uuid)
+        return subnet
+
+
+def check_place(tx: Reader, router: Router, cidr: str) -> None:
+    """Whether a range is the router's, and no subnet of it has a part of it. Raises InvalidValue."""
+    if not any(addresses.inside(cidr, own) for own in router.cidrs):
+        text = f"The range '{cidr}' is in none of the ranges of {router.label}: {', '.join(router.cidrs)}."
+        raise InvalidValue(text, noun=Subnet.KIND, ident=cidr, reason="range")
+    _check_apart(cidr, routetable.subnets_of(tx, router.uuid))
+
+
+def _check_apart(cidr: str, others: Iterable[Subnet]) -> None:
+    for other in others:
+        if addresses.overlap(cidr, other.wanted.cidr):
+            text = f"The range '{cidr}' overlaps with that of {other.label}, {other.wanted.cidr}."
+            raise InvalidValue(text, noun=Subnet.KIND, ident=cidr, reason="overlap")
+
+
+def _subnets_on(tx: Reader, network: str) -> list[Subnet]:
+    return [subnet for subnet in tx.referring(Subnet, [network]) if not subnet.wanted.gone]
 
 
 def create_default(caller: Caller, core: Core, zone: str) -> Subnet:
@@ -97,18 +135,18 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.make_tombstone(subnet)
         tx.add_journal_line(caller, subnet, "subnet.delete", outcome="done")
         network = tx.need(Network, subnet.wanted.network)
-        if not any(not other.wanted.gone for other in tx.referring(Subnet, [network.uuid])):
+        if not network.wanted.lasting and not _subnets_on(tx, network.uuid):
             network = tx.want_gone(network)
             tx.add_journal_line(caller, network, "network.delete")
         tx.wake(network)
         if network.wanted.router:
-            _dissociate(caller, tx, network.wanted.router, uuid)
-            forget_subnet(caller, tx, network.wanted.router, uuid)
+            dissociate(caller, tx, network.wanted.router, uuid)
             routetable.wake_router(tx, network.wanted.router)
 
 
-def _dissociate(caller: Caller, tx: Writer, router: str, subnet: str) -> None:
-    """Take the subnet out of the route table that names it."""
+def dissociate(caller: Caller, tx: Writer, router: str, subnet: str) -> None:
+    """Take the subnet out of the route table and the ACL of the router that name it."""
+    forget_subnet(caller, tx, router, subnet)
     for table in routetable.tables_of(tx, router):
         left = tuple(each for each in table.wanted.associations if each.subnet != subnet)
         if left != table.wanted.associations:

@@ -211,10 +211,10 @@ def described(each: dict[str, Any]) -> str:
 
 
 def permissions(call: Call, rules: Sequence[Rule], direction: Direction) -> list[dict[str, Any]]:
-    """Rules of one direction as IpPermissions: those for the same traffic together."""
+    """Rules of one direction as IpPermissions, as far as EC2 can express them: those for the same traffic together."""
     by_traffic: dict[Traffic, dict[str, Any]] = {}
     for rule in rules:
-        if rule.direction != direction:
+        if rule.direction != direction or not rule.is_plain:
             continue
         key: Traffic = (rule.protocol, rule.number, rule.port_min, rule.port_max)
         item = by_traffic.get(key)

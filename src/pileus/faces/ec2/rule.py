@@ -120,8 +120,8 @@ def describe(call: Call) -> dict[str, Any]:
     """List rules, by id or all."""
     ids = call.args.get("SecurityGroupRuleIds", ())
     paging.alone(call.args, "SecurityGroupRuleIds", "SecurityGroupRuleId")
-    groups = verbs.listing(call.caller, call.core)
-    rule_items = [rendered(call, group, rule) for group in groups for rule in group.wanted.rules]
+    groups = [group for group in verbs.listing(call.caller, call.core) if group.wanted.router]
+    rule_items = [rendered(call, group, rule) for group in groups for rule in group.wanted.rules if rule.is_plain]
     if ids:
         _check_rules(ids, {item["SecurityGroupRuleId"] for item in rule_items})
         rule_items = [item for item in rule_items if item["SecurityGroupRuleId"] in ids]

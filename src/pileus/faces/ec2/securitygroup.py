@@ -45,16 +45,21 @@ def describe(call: Call) -> dict[str, Any]:
     missing = sorted(set(ids) - {group.ec2_id for group in groups})
     if missing:
         raise find.not_found(SecurityGroup, missing)
-    return paging.listed(args, "SecurityGroups", [_group(call, group) for group in groups], _FILTERS)
+    return paging.listed(
+        args,
+        "SecurityGroups",
+        [_group(call, group, group.wanted.router) for group in groups if group.wanted.router],
+        _FILTERS,
+    )
 
 
-def _group(call: Call, group: SecurityGroup) -> dict[str, Any]:
+def _group(call: Call, group: SecurityGroup, router: str) -> dict[str, Any]:
     return {
         "GroupId": group.ec2_id,
         "GroupName": group.name,
         "Description": group.wanted.description,
         "OwnerId": call.caller.account_id,
-        "VpcId": ec2_id(Router, group.wanted.router),
+        "VpcId": ec2_id(Router, router),
         "SecurityGroupArn": _arn(call, group),
         "IpPermissions": permissions(call, group.wanted.rules, "ingress"),
         "IpPermissionsEgress": permissions(call, group.wanted.rules, "egress"),

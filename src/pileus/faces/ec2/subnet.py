@@ -69,7 +69,8 @@ def modify_attribute(call: Call) -> dict[str, Any]:
 def describe(call: Call) -> dict[str, Any]:
     """List subnets, by id or all."""
     views = networks.subnets(call.caller, call.core, uuids_of(call, Subnet, call.args.get("SubnetIds", ())))
-    return paging.listed(call.args, "Subnets", [_subnet(call, view) for view in views], _SUBNET_FILTERS)
+    items = [_subnet(call, view) for view in views if view.router is not None]
+    return paging.listed(call.args, "Subnets", items, _SUBNET_FILTERS)
 
 
 def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
         "SubnetArn": f"arn:aws:ec2:{call.core.place.region}:{account}:subnet/{subnet.ec2_id}",
         "OwnerId": account,
         "State": "available",
-        "VpcId": view.router.ec2_id,
+        "VpcId": view.router.ec2_id if view.router is not None else None,
         "CidrBlock": subnet.wanted.cidr,
         "AvailableIpAddressCount": view.free,
         "AvailabilityZone": zone,

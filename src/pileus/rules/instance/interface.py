@@ -143,6 +143,7 @@ def new_port(each: PlannedInterface, number: int, instance: Instance, tags: Mapp
         index=interface.index,
         map_public=map_public,
         description=interface.description,
+        network_tags=interface.network_tags,
         delete_on_termination=interface.delete_on_termination,
     )
     return msgspec.structs.replace(port, project=instance.project, created=instance.created)

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class NicView(msgspec.Struct, frozen=True, kw_only=True):
-    """A port with what it is on and in, and the floating address that it has."""
+    """A port with what it is on and in, and the floating address that it has; an isolated network has no `router`."""
 
     port: Port
     subnet: Subnet
     network: Network
-    router: Router
+    router: Router | None
     groups: tuple[SecurityGroup, ...]
     floating: FloatingIp | None = None
 
@@ -134,7 +134,7 @@ def nics_of(tx: Reader, ports: Sequence[Port], floating: Sequence[FloatingIp]) -
     for port in sorted(ports, key=lambda port: port.wanted.index):
         subnet, network = subnets.get(port.wanted.subnet), networks.get(port.wanted.network)
         router = routers.get(network.wanted.router or "") if network is not None else None
-        if subnet is not None and network is not None and router is not None:
+        if subnet is not None and network is not None and (router is not None or not network.wanted.router):
             views.append(
                 NicView(
                     port=port,

@@ -247,7 +247,7 @@ def _disk(request: Launch, wanted: Image, size: Flavor) -> int:
 def _groups(caller: Caller, tx: Writer, request: Launch, on: Network) -> tuple[SecurityGroup, ...]:
     groups = [securitygroup.one(caller, tx, ident) for ident in request.groups]
     router = on.wanted.router or ""
-    there = [group for group in tx.list(SecurityGroup, project=on.project) if group.wanted.router == router]
+    there = [group for group in tx.list(SecurityGroup, project=on.project) if (group.wanted.router or "") == router]
     named = {group.name: group for group in there if not group.wanted.gone}
     for name in request.group_names:
         if name not in named:

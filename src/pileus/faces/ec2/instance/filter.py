@@ -11,7 +11,14 @@ from typing import Any
 from pileus.faces.ec2 import filters
 from pileus.faces.ec2.filters import Values, flag, none
 from pileus.faces.ec2.instance import shape
-from pileus.faces.ec2.instance.part import CODES, InstanceParts, attachment_id, attachment_status, public_address
+from pileus.faces.ec2.instance.part import (
+    CODES,
+    InstanceParts,
+    attachment_id,
+    attachment_status,
+    public_address,
+    vpc_id,
+)
 from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.image import Image
@@ -124,7 +131,7 @@ _OWN: dict[str, Filter] = {
     "state-reason-message": _reason("Message"),
     "subnet-id": _nic(lambda nic: nic.subnet.ec2_id),
     "usage-operation-update-time": _one(_launch_time),
-    "vpc-id": _nic(lambda nic: nic.router.ec2_id),
+    "vpc-id": _nic(vpc_id),
 }
 
 
@@ -180,7 +187,7 @@ _NICS: dict[str, Filter] = {
         "source-dest-check": _nic(lambda nic: flag(value=not nic.port.wanted.forwards)),
         "status": _nic(lambda _: "in-use"),
         "subnet-id": _nic(lambda nic: nic.subnet.ec2_id),
-        "vpc-id": _nic(lambda nic: nic.router.ec2_id),
+        "vpc-id": _nic(vpc_id),
         "private-ip-address": _nic(lambda nic: nic.port.assigned.address),
     }.items()
 }

@@ -42,6 +42,11 @@ def chosen(cls: type[Noun], items: Mapping[str, T], ids: Iterable[str]) -> list[
     return [items[ident] for ident in requested_ids] if requested_ids else list(items.values())
 
 
+def vpc_id(nic: NicView) -> str:
+    """The id of the VPC that an interface is in; empty on a network without a router, which EC2 does not have."""
+    return nic.router.ec2_id if nic.router is not None else ""
+
+
 def public_address(view: InstanceView | None, nic: NicView) -> str:
     """The address that outsiders use: the port's floating address, or else the instance's loopback address.
 
@@ -121,7 +126,7 @@ class InstanceParts:
             "SourceDestCheck": not port.wanted.forwards,
             "Status": "in-use" if view else "detaching" if port.assigned.unconfirmed else "available",
             "SubnetId": nic.subnet.ec2_id,
-            "VpcId": nic.router.ec2_id,
+            "VpcId": vpc_id(nic) or None,
             "InterfaceType": "interface",
         }
         if view is not None:

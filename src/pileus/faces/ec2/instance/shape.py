@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pileus.faces.ec2.instance.part import STATES, InstanceParts, mapping, public_address
+from pileus.faces.ec2.instance.part import STATES, InstanceParts, mapping, public_address, vpc_id
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.wire import xml
 from pileus.faces.wire.model import ServiceModel
@@ -130,7 +130,7 @@ def _network(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         "PublicIpAddress": public_address(view, nic) or None,
         "SecurityGroups": parts.groups(nic),
         "SubnetId": nic.subnet.ec2_id,
-        "VpcId": nic.router.ec2_id,
+        "VpcId": vpc_id(nic) or None,
     }
 
 

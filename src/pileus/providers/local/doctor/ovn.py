@@ -16,7 +16,7 @@ from pileus.providers.local.network.northbound import TABLES, Northbound
 from pileus.providers.local.network.provider import MAIN
 from pileus.providers.local.network.rows import KIND, UUID, AclRule, derived, meaning, meaning_of, revision_of
 
-OURS = frozenset({"outside", "drop", "removed"})
+OURS = frozenset({"outside", "drop", "removed", "tag"})
 """Marks of rows that belong to no noun, or outlive it on purpose."""
 
 _OWNED = {
@@ -130,7 +130,7 @@ def _needed(noun: EngineRow) -> Iterator[tuple[str, uuids.UUID]]:
 
 
 def _rules(noun: EngineRow) -> tuple[AclRule, ...]:
-    return tuple(sorted({meaning(acl.rule(noun.uuid, rule)) for rule in noun.rules}))
+    return tuple(sorted({meaning(acl.rule(noun.uuid, rule, noun.router)) for rule in noun.rules}))
 
 
 def _row(table: str, row: Any, groups: Iterable[str]) -> Row:

@@ -1,12 +1,14 @@
 """Security rules as OVN's access control lists. Pure functions.
 
-Priorities: what no guest may do stands above all; what every guest needs (address, metadata, names) and the
-listener's way in at 1004, the drop of all else to the localport at 1003, groups' rules at their own (1002 unless they
-say otherwise), the drop of all else at 1001. The match language is that of ovn-sb(5).
+Priorities: what no guest may do stands above all (32767); then what every guest needs (address, metadata, names) and
+the listener's way in (32766), and the drop of all else to the localport (32765). Rules with a priority have two places
+for each rank, from 32764 down to 2031: one that denies stands above one that allows. Rules without one are at 1002, the
+drop of all else is at 1001. The match language is that of ovn-sb(5).
 """
 
 from __future__ import annotations
 
+import uuid as uuids
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +18,7 @@ from pileus.model.securitygroup import Rule
 DROP_GROUP = "pg_drop"
 """The port group of every port: what no rule admits is dropped, both ways."""
 
-_NEVER, _ALWAYS, _CLOSED, _DROP = 32767, 1004, 1003, 1001
+_NEVER, _ALWAYS, _CLOSED, _FIRST, _DENY, _ALLOW, _DROP = 32767, 32766, 32765, 32764, 1003, 1002, 1001
 _ICMP = ("icmp", "icmpv6")
 _GOES_ON = "tcp && (tcp.flags[1] == 0 || tcp.flags[4] == 1)"
 """Every TCP segment but the one that opens a connection (SYN without ACK)."""
@@ -29,19 +31,44 @@ def group_name(uuid: str) -> str:
     return f"sg_{uuid.replace('-', '_')}"
 
 
-def rule(group: str, rule: Rule) -> dict[str, Any]:
-    """The columns of the ACL that is `rule` of the group with uuid `group`."""
+def tag_name(router: str, tag: str) -> str:
+    """The port group of the ports on the networks of a router (by uuid) that have a network tag."""
+    return f"tag_{tag_uuid(router, tag).hex}"
+
+
+def tag_uuid(router: str, tag: str) -> uuids.UUID:
+    """The row uuid of that port group."""
+    return uuids.uuid5(uuids.NAMESPACE_OID, f"tag/{router}/{tag}")
+
+
+def rule(group: str, rule: Rule, router: str = "") -> dict[str, Any]:
+    """The columns of the ACL that is `rule` of the group with uuid `group`, which is of `router` (by uuid).
+
+    Ports with a tag are told by their addresses: no chassis understands a port group without a port on the switch.
+    """
     inward = rule.direction == "ingress"
     side = f"{'outport' if inward else 'inport'} == @{group_name(group)}"
-    other = "src" if inward else "dst"
+    own, other = ("dst", "src") if inward else ("src", "dst")
     version = "6" if ":" in rule.cidr or rule.protocol == "icmpv6" else "4"
     terms = [side, *_protocol(rule, version), *_ports(rule, version)]
     if rule.group:
         terms.append(f"ip{version}.{other} == ${group_name(rule.group)}_ip{version}")
+    elif rule.tag:
+        terms.append(f"ip{version}.{other} == ${tag_name(router, rule.tag)}_ip{version}")
     elif rule.cidr and not rule.cidr.endswith("/0"):
         terms.append(f"ip{version}.{other} == {rule.cidr}")
+    if rule.targets:
+        targets = _among(f"${tag_name(router, target)}_ip{version}" for target in rule.targets)
+        terms.append(f"ip{version}.{own} == {targets}")
     action = "allow-related" if rule.action == "allow" else "drop"
-    return acl(_INWARD if inward else _OUTWARD, rule.priority, " && ".join(terms), action, group)
+    return acl(_INWARD if inward else _OUTWARD, _place(rule), " && ".join(terms), action, group)
+
+
+def _place(rule: Rule) -> int:
+    """OVN's priority of a rule: the highest one that fits decides."""
+    if rule.priority is None:
+        return _ALLOW if rule.action == "allow" else _DENY
+    return _FIRST - 2 * rule.rank - (rule.action == "allow")
 
 
 def drop() -> list[dict[str, Any]]:

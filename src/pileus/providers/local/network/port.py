@@ -8,7 +8,7 @@ from typing import Any
 from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import PortSpec
-from pileus.providers.local.network import dhcp, securitygroup
+from pileus.providers.local.network import dhcp, securitygroup, tag
 from pileus.providers.local.network.references import References
 from pileus.providers.local.network.rows import NorthboundRows, derived, marks, marks_of
 
@@ -24,11 +24,13 @@ _LEAST_BURST = 1000
 def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
     """Write the port and its memberships as `spec` says, together. Raises Superseded, Fault `NetworkMissing`."""
     own = uuids.UUID(spec.uuid)
-    rows.guard(TABLE, own, spec.revision)
+    before = rows.guard(TABLE, own, spec.revision)
     switch = rows.get("Logical_Switch", uuids.UUID(spec.network))
     options = rows.get("DHCP_Options", uuids.UUID(spec.subnet))
     if switch is None or options is None:
         raise Fault("NetworkMissing", f"network {spec.network} of port {spec.uuid} is not there yet")
+    marks_after = {**marks_of(spec), **tag.marks_of_tags(spec.router, spec.network_tags)}
+    left_tags = tag.listed(before.external_ids) - tag.listed(marks_after) if before is not None else set()
     address = " ".join((spec.mac, spec.address, *spec.secondaries))
     rows.put(
         TABLE,
@@ -40,17 +42,21 @@ def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
         port_security=[spec.mac if spec.forwards else address],
         dhcpv4_options=options.uuid,
         options=dhcp.hostname(spec.hostname),
-        external_ids=marks_of(spec),
+        external_ids=marks_after,
     )
     rows.attach(switch, "ports", own)
     _bound(rows, switch, spec)
     _join(rows, own, spec)
+    tag.drop_unused(rows, left_tags, own)
 
 
 def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
     """Remove the port; its memberships go with it. Raises Superseded."""
-    if rows.guard(TABLE, own, revision) is not None:
+    row = rows.guard(TABLE, own, revision)
+    if row is not None:
+        tags = tag.listed(row.external_ids)
         rows.delete(TABLE, own)
+        tag.drop_unused(rows, tags, own)
         rows.delete("QoS", derived(str(own), _BANDWIDTH))
 
 
@@ -58,6 +64,17 @@ def memberships(tables: Any, references: References, own: uuids.UUID) -> tuple[s
     """The groups that the port is in, by the groups' own rows."""
     groups = tables["Port_Group"].rows
     return tuple(sorted(securitygroup.label(groups[group]) for group in references.holders("Port_Group", "ports", own)))
+    groups = (row for row in holders(tables["Port_Group"], "ports", own) if not tag.is_tag(row))
+    return tuple(sorted(map(securitygroup.label, groups)))
+
+
+def all_memberships(tables: Any) -> dict[uuids.UUID, list[str]]:
+    """The groups of every port that is in one, by the port's row uuid."""
+    memberships: dict[uuids.UUID, list[str]] = {}
+    for row in tables["Port_Group"].rows.values():
+        for member in () if tag.is_tag(row) else row.ports:
+            memberships.setdefault(member.uuid, []).append(securitygroup.label(row))
+    return memberships
 
 
 def _bound(rows: NorthboundRows, switch: Any, spec: PortSpec) -> None:
@@ -83,12 +100,13 @@ def _bound(rows: NorthboundRows, switch: Any, spec: PortSpec) -> None:
 
 
 def _join(rows: NorthboundRows, own: uuids.UUID, spec: PortSpec) -> None:
-    """Put the port into its groups and the drop group, and out of every other.
+    """Put the port into its groups, those of its tags and the drop group, and out of every other.
 
     Members are row uuids: a name would join nothing, and say nothing.
     """
     wanted = [securitygroup.ensure_drop(rows)]
     wanted += [securitygroup.known(rows, group) for group in set(spec.groups)]
+    wanted += [tag.known(rows, spec.router, each) for each in set(spec.network_tags) if spec.router]
     keep = {row.uuid for row in wanted}
     for row in rows.holders("Port_Group", "ports", own):
         if row.uuid not in keep:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pileus.model.noun import NEVER, Revision
 from pileus.model.spec import SecurityGroupSpec
-from pileus.providers.local.network import acl
+from pileus.providers.local.network import acl, tag
 from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, marks, marks_of
 
 TABLE = "Port_Group"
@@ -18,23 +18,27 @@ DROP = uuids.uuid5(uuids.NAMESPACE_DNS, f"{acl.DROP_GROUP}.pileus")
 def ensure(rows: NorthboundRows, spec: SecurityGroupSpec) -> None:
     """Write the group's rules as `spec` says; its members are the ports' affair. Raises Superseded."""
     own = uuids.UUID(spec.uuid)
-    rows.guard(TABLE, own, spec.revision)
+    before = rows.guard(TABLE, own, spec.revision)
     ensure_drop(rows)
-    row = rows.put(
-        TABLE,
-        own,
-        name=acl.group_name(spec.uuid),
-        external_ids=marks_of(spec),
-    )
+    tags = tag.tags_of(spec.rules)
+    marks_after = {**marks_of(spec), **tag.marks_of_tags(spec.router, tags)}
+    unnamed = tag.listed(before.external_ids) - tag.listed(marks_after) if before is not None else set()
+    row = rows.put(TABLE, own, name=acl.group_name(spec.uuid), external_ids=marks_after)
+    for each in tags:
+        tag.known(rows, spec.router, each)
     for named in {rule.group for rule in spec.rules if rule.group and rule.group != spec.uuid}:
         known(rows, named)
-    rows.acls(row, [acl.rule(spec.uuid, rule) for rule in spec.rules])
+    rows.acls(row, [acl.rule(spec.uuid, rule, spec.router) for rule in spec.rules])
+    tag.drop_unused(rows, unnamed, own)
 
 
 def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
     """Remove the group with its rules; ports in it lose what it admitted. Raises Superseded."""
-    if rows.guard(TABLE, own, revision) is not None:
+    row = rows.guard(TABLE, own, revision)
+    if row is not None:
+        tags = tag.listed(row.external_ids)
         rows.delete(TABLE, own)
+        tag.drop_unused(rows, tags, own)
 
 
 def known(rows: NorthboundRows, uuid: str) -> Any:
