@@ -14,6 +14,8 @@ from pileus.cli.credentials import credentials
 from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
 from pileus.cli.limits import limits
+from pileus.cli.networking import NOUNS
+from pileus.cli.nouncommands import app_of
 from pileus.cli.options import Everything, Json, StateOption, show, show_explanation, show_list, state_of
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -31,6 +33,8 @@ cli.add_typer(addresses, name="address")
 cli.add_typer(flavors, name="flavor")
 cli.add_typer(hosts, name="host")
 cli.add_typer(limits, name="limits")
+for noun_commands in NOUNS:
+    cli.add_typer(app_of(noun_commands), name=noun_commands.word or noun_commands.kind)
 
 
 @users.command("create")

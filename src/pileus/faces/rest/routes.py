@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from pileus.faces.rest import documents
+from pileus.faces.rest import documents, networking
 from pileus.faces.rest.explain import explain
 from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model import listing as pages
@@ -419,6 +419,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "doctor/mend", _mend, "Set claims, usage and wakes right, by what the rows say."),
     Route("POST", "doctor/adopt", _adopt, "Take in an instance that no row knows.", Adoption, 201),
     Route("DELETE", "doctor/{kind}/{uuid}", _sweep, "Have the network engine, or the hosts, forget what is gone."),
+    *networking.ROUTES,
     Route("GET", "{nouns}", _list, "The nouns of one kind, oldest first."),
     Route("GET", "{nouns}/{id}", _show, "One noun, by id or name."),
 )

@@ -1,0 +1,389 @@
+"""The paths of the nouns that networks are made of: routers, networks, subnets, ports, groups, tables and gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from pileus.faces.rest import documents
+from pileus.faces.rest.networkbodies import (
+    AddressRange,
+    EntryRemoval,
+    NewEntry,
+    NewGroup,
+    NewInterface,
+    NewNatGateway,
+    NewNetwork,
+    NewOptions,
+    NewPeering,
+    NewPrefixList,
+    NewRouter,
+    NewRule,
+    NewSubnet,
+    OfRouter,
+    PortAttachment,
+    RouteChange,
+    RouterChange,
+    RuleRemoval,
+    SubnetChange,
+    TaggedNoun,
+    TheRouter,
+    TheSubnet,
+)
+from pileus.faces.wire.typed import Route, TypedRequest
+from pileus.model.caller import Caller
+from pileus.model.dhcpoptionset import DhcpOptionSet
+from pileus.model.dhcpoptionset import Wanted as Options
+from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.floatingip import FloatingIp
+from pileus.model.instance import Instance
+from pileus.model.internetgateway import InternetGateway
+from pileus.model.launchtemplate import LaunchTemplate
+from pileus.model.natgateway import NatGateway
+from pileus.model.network import Network
+from pileus.model.networkacl import AclEntry, NetworkAcl
+from pileus.model.noun import Noun
+from pileus.model.peering import Peering
+from pileus.model.port import Port
+from pileus.model.prefixlist import PrefixList
+from pileus.model.project import Project
+from pileus.model.router import Router
+from pileus.model.routetable import RouteTable
+from pileus.model.securitygroup import Rule, SecurityGroup
+from pileus.model.subnet import Subnet
+from pileus.rules.core import Core
+from pileus.rules.port import NewPort
+from pileus.verbs import (
+    dhcpoptionset,
+    internetgateway,
+    launchtemplate,
+    natgateway,
+    network,
+    networkacl,
+    peering,
+    port,
+    prefixlist,
+    router,
+    routetable,
+    securitygroup,
+    subnet,
+)
+from pileus.verbs.port import PortChange
+from pileus.verbs.prefixlist import PrefixListChange
+
+B = TypeVar("B", bound=msgspec.Struct)
+
+_CLASSES: dict[str, type[Noun]] = {
+    "dhcpoptionset": DhcpOptionSet,
+    "floatingip": FloatingIp,
+    "group": SecurityGroup,
+    "groups": SecurityGroup,
+    "instance": Instance,
+    "network": Network,
+    "prefixlist": PrefixList,
+    "router": Router,
+    "subnet": Subnet,
+}
+"""The nouns that fields of bodies name, by id, uuid or name."""
+
+
+def _read(request: TypedRequest, shape: type[B]) -> B:
+    """The body, with uuids in the place of the nouns that it names. Raises NotFound, InvalidValue."""
+    body = request.read(shape)
+    uuids: dict[str, Any] = {}
+    for field in body.__struct_fields__:
+        named = getattr(body, field)
+        if field in _CLASSES and named:
+            uuids[field] = _uuids(request, _CLASSES[field], named)
+    return msgspec.structs.replace(body, **uuids)
+
+
+def _uuids(request: TypedRequest, cls: type[Noun], named: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    if isinstance(named, str):
+        return documents.uuid_of(request, cls, named)
+    return tuple(documents.uuid_of(request, cls, each) for each in named)
+
+
+def _document(request: TypedRequest, noun: Noun) -> dict[str, Any]:
+    with request.core.store.read() as tx:
+        return documents.documents(request.core, tx, [noun])[0]
+
+
+def _present(request: TypedRequest, cls: type[Noun], uuid: str) -> dict[str, Any]:
+    """The document of a noun that was changed, which may have ended by that."""
+    with request.core.store.read() as tx:
+        return documents.documents(request.core, tx, [*tx.many(cls, [uuid]).values()])[0]
+
+
+def _subnet(caller: Caller, core: Core, new: NewSubnet) -> Subnet:
+    if bool(new.network) == bool(new.router):
+        raise InvalidValue("A subnet is on a network or, with one of its own, on a router.", reason="combination")
+    make = subnet.add if new.network else subnet.create
+    return make(caller, core, new.network or new.router, new.cidr, new.zone, new.tags)
+
+
+def _port(caller: Caller, core: Core, new: NewInterface) -> Port:
+    fields = {field: getattr(new, field) for field in NewPort.__struct_fields__}
+    return port.create(caller, core, NewPort(**fields), new.tags)
+
+
+def _group(caller: Caller, core: Core, new: NewGroup) -> SecurityGroup:
+    on = None if new.of_project else new.router
+    return securitygroup.create(caller, core, new.name, new.description or new.name, on, new.tags)
+
+
+def _rule(caller: Caller, core: Core, uuid: str, new: NewRule) -> None:
+    fields = {field: getattr(new, field) for field in new.__struct_fields__}
+    securitygroup.authorize(caller, core, [Rule(id="", **fields)], uuid)
+
+
+def _change_router(caller: Caller, core: Core, uuid: str, change: RouterChange) -> None:
+    if change.dns_support is not None or change.dns_hostnames is not None:
+        router.modify(caller, core, uuid, dns_support=change.dns_support, dns_hostnames=change.dns_hostnames)
+    if change.dhcpoptionset is not None:
+        dhcpoptionset.associate(caller, core, change.dhcpoptionset or None, uuid)
+
+
+def _remove_range(caller: Caller, core: Core, uuid: str, which: AddressRange) -> None:
+    with core.store.read() as tx:
+        ranges = {each.cidr: each.id for each in tx.need(Router, uuid).wanted.ranges}
+    router.remove_range(caller, core, ranges.get(which.cidr, which.cidr))
+
+
+def _route(request: TypedRequest) -> dict[str, Any]:
+    uuid = documents.uuid_of(request, RouteTable)
+    route = request.read(RouteChange)
+    kinds = (Instance, InternetGateway, NatGateway, Peering, Port)
+    cls = next(cls for cls in kinds if route.target == cls.KIND)
+    verb = routetable.replace_route if route.replace else routetable.add_route
+    verb(request.caller, request.core, uuid, route.cidr, route.target, documents.uuid_of(request, cls, route.to))
+    return _present(request, RouteTable, uuid)
+
+
+def _leave_table(caller: Caller, core: Core, uuid: str, which: TheSubnet) -> None:
+    with core.store.read() as tx:
+        table = tx.need(RouteTable, uuid)
+    association = next((each.id for each in table.wanted.associations if each.subnet == which.subnet), "")
+    if not association:
+        text = f"The {table.label} is not associated with {Subnet.KIND} {which.subnet}."
+        raise NotFound(text, noun=RouteTable.KIND, ident=which.subnet, reason="association")
+    routetable.disassociate(caller, core, association)
+
+
+def _filter_by(caller: Caller, core: Core, uuid: str, which: TheSubnet) -> None:
+    associations = (each for view in networkacl.listing(caller, core) for each in view.associations)
+    association = next((each.id for each in associations if each.subnet == which.subnet), "")
+    if not association:
+        text = f"The {Subnet.KIND} {which.subnet} has no network ACL."
+        raise NotFound(text, noun=NetworkAcl.KIND, ident=which.subnet, reason="association")
+    networkacl.replace_association(caller, core, association, uuid)
+
+
+def _entry(caller: Caller, core: Core, uuid: str, new: NewEntry) -> None:
+    entry = AclEntry(**{field: getattr(new, field) for field in AclEntry.__struct_fields__})
+    (networkacl.replace_entry if new.replace else networkacl.add_entry)(caller, core, uuid, entry)
+
+
+def _peering(caller: Caller, core: Core, new: NewPeering) -> Peering:
+    with core.store.read() as tx:
+        account = new.account or tx.need(Project, caller.project).wanted.account_id
+    return peering.create(caller, core, new.router, new.peer, account, new.tags)
+
+
+def _options(caller: Caller, core: Core, new: NewOptions) -> DhcpOptionSet:
+    fields = {field: getattr(new, field) for field in new.__struct_fields__ if field != "tags"}
+    return dhcpoptionset.create(caller, core, Options(**fields), new.tags)
+
+
+def _make(cls: type[Noun], shape: type[B], make: Callable[[Caller, Core, B], Noun], says: str) -> Route:
+    """The path that makes a noun from a body and returns its document."""
+
+    def handle(request: TypedRequest) -> dict[str, Any]:
+        return _document(request, make(request.caller, request.core, _read(request, shape)))
+
+    return Route("POST", f"{cls.KIND}s", handle, says, shape, 201)
+
+
+def _act(cls: type[Noun], action: str, verb: Callable[[Caller, Core, str], object], says: str) -> Route:
+    """The path of an action without a body, which returns the noun's document."""
+
+    def handle(request: TypedRequest) -> dict[str, Any]:
+        uuid = documents.uuid_of(request, cls)
+        verb(request.caller, request.core, uuid)
+        return _present(request, cls, uuid)
+
+    return Route("POST", f"{cls.KIND}s/{{id}}/{action}", handle, says)
+
+
+def _change(
+    cls: type[Noun], action: str, shape: type[B], verb: Callable[[Caller, Core, str, B], object], says: str
+) -> Route:
+    """The path of a change that a body describes, which returns the noun's document; the path of the noun for none."""
+
+    def handle(request: TypedRequest) -> dict[str, Any]:
+        uuid = documents.uuid_of(request, cls)
+        verb(request.caller, request.core, uuid, _read(request, shape))
+        return _present(request, cls, uuid)
+
+    return Route("POST", f"{cls.KIND}s/{{id}}/{action}".rstrip("/"), handle, says, shape)
+
+
+def _delete(cls: type[Noun], verb: Callable[[Caller, Core, str], object], says: str) -> Route:
+    """The path that deletes a noun."""
+
+    def handle(request: TypedRequest) -> dict[str, Any]:
+        verb(request.caller, request.core, documents.uuid_of(request, cls))
+        return {}
+
+    return Route("DELETE", f"{cls.KIND}s/{{id}}", handle, says)
+
+
+ROUTES: tuple[Route, ...] = (
+    _make(
+        Router,
+        NewRouter,
+        lambda caller, core, new: router.create(caller, core, new.cidr, new.tags),
+        "Make a router, with a main route table, a default ACL and a default group.",
+    ),
+    _change(Router, "", RouterChange, _change_router, "Change what guests are told of names."),
+    _change(
+        Router,
+        "ranges",
+        AddressRange,
+        lambda caller, core, uuid, new: router.add_range(caller, core, uuid, new.cidr),
+        "Give it a further range.",
+    ),
+    _change(Router, "ranges/remove", AddressRange, _remove_range, "Take a further range away."),
+    _delete(Router, router.delete, "Delete a router on which nothing is."),
+    _make(
+        Network,
+        NewNetwork,
+        lambda caller, core, new: network.create(caller, core, new.router, new.name, new.tags),
+        "Make a network, with a router or without one.",
+    ),
+    _change(
+        Network,
+        "join",
+        TheRouter,
+        lambda caller, core, uuid, to: network.join(caller, core, uuid, to.router),
+        "Join it to a router.",
+    ),
+    _act(Network, "part", network.part, "Part it from its router."),
+    _delete(Network, network.delete, "Delete a network without subnets."),
+    _make(Subnet, NewSubnet, _subnet, "Make a subnet."),
+    _change(
+        Subnet,
+        "",
+        SubnetChange,
+        lambda caller, core, uuid, change: subnet.modify(caller, core, uuid, map_public=change.map_public),
+        "Change it.",
+    ),
+    _delete(Subnet, subnet.delete, "Delete a subnet on which nothing is."),
+    _make(Port, NewInterface, _port, "Make a port that no instance has."),
+    _change(Port, "", PortChange, port.modify, "Change it."),
+    _change(
+        Port,
+        "attach",
+        PortAttachment,
+        lambda caller, core, uuid, to: port.attach(caller, core, uuid, to.instance, to.index),
+        "Give it to an instance, while that runs too.",
+    ),
+    _act(Port, "detach", port.detach, "Take it from its instance, while that runs too."),
+    _delete(Port, port.delete, "Delete a port that no instance has."),
+    _make(SecurityGroup, NewGroup, _group, "Make a security group."),
+    _change(SecurityGroup, "rules", NewRule, _rule, "Add a rule."),
+    _change(
+        SecurityGroup,
+        "rules/remove",
+        RuleRemoval,
+        lambda caller, core, uuid, which: securitygroup.revoke(caller, core, rule_ids=which.rules, uuid=uuid),
+        "Take rules away.",
+    ),
+    _delete(SecurityGroup, securitygroup.delete, "Delete a group that nothing uses."),
+    _make(
+        InternetGateway,
+        TaggedNoun,
+        lambda caller, core, new: internetgateway.create(caller, core, new.tags),
+        "Make an internet gateway.",
+    ),
+    _change(
+        InternetGateway,
+        "attach",
+        TheRouter,
+        lambda caller, core, uuid, to: internetgateway.attach(caller, core, uuid, to.router),
+        "Attach it to a router.",
+    ),
+    _change(
+        InternetGateway,
+        "detach",
+        TheRouter,
+        lambda caller, core, uuid, to: internetgateway.detach(caller, core, uuid, to.router),
+        "Detach it.",
+    ),
+    _delete(InternetGateway, internetgateway.delete, "Delete a gateway that is not attached."),
+    _make(
+        NatGateway,
+        NewNatGateway,
+        lambda caller, core, new: natgateway.create(caller, core, new.subnet, new.floatingip, new.address, new.tags),
+        "Make a NAT gateway.",
+    ),
+    _delete(NatGateway, natgateway.delete, "Delete it; its floating address stays."),
+    _make(
+        RouteTable,
+        OfRouter,
+        lambda caller, core, new: routetable.create(caller, core, new.router, new.tags),
+        "Make a route table.",
+    ),
+    Route("POST", "routetables/{id}/routes", _route, "Add or replace a route.", RouteChange),
+    _change(
+        RouteTable,
+        "routes/remove",
+        AddressRange,
+        lambda caller, core, uuid, to: routetable.remove_route(caller, core, uuid, to.cidr),
+        "Take a route away.",
+    ),
+    _change(
+        RouteTable,
+        "associate",
+        TheSubnet,
+        lambda caller, core, uuid, on: routetable.associate(caller, core, uuid, on.subnet),
+        "Have a subnet go by it.",
+    ),
+    _change(RouteTable, "disassociate", TheSubnet, _leave_table, "Have a subnet go by the main table."),
+    _delete(RouteTable, routetable.delete, "Delete a table that no subnet goes by."),
+    _make(
+        NetworkAcl,
+        OfRouter,
+        lambda caller, core, new: networkacl.create(caller, core, new.router, new.tags),
+        "Make a network ACL, which denies everything.",
+    ),
+    _change(NetworkAcl, "entries", NewEntry, _entry, "Add or replace an entry."),
+    _change(
+        NetworkAcl,
+        "entries/remove",
+        EntryRemoval,
+        lambda caller, core, uuid, which: networkacl.remove_entry(
+            caller, core, uuid, which.number, egress=which.egress
+        ),
+        "Take an entry away.",
+    ),
+    _change(NetworkAcl, "associate", TheSubnet, _filter_by, "Have a subnet's packets judged by it."),
+    _delete(NetworkAcl, networkacl.delete, "Delete an ACL that no subnet goes by."),
+    _make(Peering, NewPeering, _peering, "Ask for a link with another router."),
+    _act(Peering, "accept", peering.accept, "Accept a request."),
+    _act(Peering, "reject", peering.reject, "Reject a request."),
+    _delete(Peering, peering.delete, "End a link."),
+    _make(DhcpOptionSet, NewOptions, _options, "Make a set of DHCP options."),
+    _delete(DhcpOptionSet, dhcpoptionset.delete, "Delete a set that no router uses."),
+    _make(
+        PrefixList,
+        NewPrefixList,
+        lambda caller, core, new: prefixlist.create(caller, core, new.name, new.max_entries, new.entries, new.tags),
+        "Make a prefix list.",
+    ),
+    _change(PrefixList, "", PrefixListChange, prefixlist.modify, "Change it."),
+    _delete(PrefixList, prefixlist.delete, "Delete a list that no rule and no route names."),
+    _delete(LaunchTemplate, launchtemplate.delete, "Delete a launch template with all of its versions."),
+)
