@@ -8,8 +8,11 @@ import msgspec
 import pytest
 
 from pileus.model.errors import Forbidden, NotFound
+from pileus.model.floatingip import FloatingIp
 from pileus.model.ids import new_uuid
+from pileus.model.natgateway import NatGateway
 from pileus.model.noun import SeenFault
+from pileus.model.peering import Peering
 from pileus.model.port import Port
 from pileus.model.port import Wanted as PortWanted
 from pileus.model.provider import BodyRef, SeenBody
@@ -17,10 +20,12 @@ from pileus.model.spec import InstanceSpec
 from pileus.model.views import StoreView
 from pileus.model.volume import Volume
 from pileus.rules import doctor as doctor_rules
+from pileus.rules.routetable import gateway_of
 from pileus.store import tables
-from pileus.verbs import doctor
+from pileus.verbs import doctor, peering
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
+from tests import nouns
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -173,3 +178,32 @@ def test_only_administrators_examine(site: Site, ann: Caller) -> None:
             refused(ann, site.core)
     with pytest.raises(Forbidden):
         doctor.sweep(ann, site.core, "port", new_uuid())
+
+
+def test_gateways_and_links_that_lead_nowhere_are_told(site: Site, admin: Caller, ann: Caller) -> None:
+    nouns.make_natgateway(ann, site.core)
+    nouns.make_peering(ann, site.core)
+    site.work()
+    with site.store.read() as tx:
+        (link,) = tx.list(Peering, project=ann.project)
+        (nat,) = tx.list(NatGateway, project=ann.project)
+    peering.accept(ann, site.core, link.uuid)
+    site.work()
+    assert codes(doctor.look(admin, site.core)) == []
+    with site.store.write() as tx:
+        floating = tx.need(FloatingIp, nat.wanted.floatingip)
+        tx.assign(floating, msgspec.structs.replace(floating.assigned, address=""))
+        active = tx.need(Peering, link.uuid)
+        tx.assign(active, msgspec.structs.replace(active.assigned, link=0))
+    told = codes(doctor.look(admin, site.core))
+    assert {("NatGatewayCutOff", nat.uuid), ("PeeringUnlinked", link.uuid)} <= {*told}
+
+
+def test_a_nat_gateway_without_a_way_out_is_told(site: Site, admin: Caller, ann: Caller) -> None:
+    nouns.make_natgateway(ann, site.core)
+    with site.store.write() as tx:
+        (nat,) = tx.list(NatGateway, project=ann.project)
+        gateway = gateway_of(tx, nat.wanted.router)
+        assert gateway is not None
+        tx.want(gateway, msgspec.structs.replace(gateway.wanted, router=None))
+    assert ("NatGatewayCutOff", nat.uuid) in codes(doctor.look(admin, site.core))

@@ -198,6 +198,18 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "Its loop fails, again and again.",
             "Terminate or delete it; report how it came about.",
         ),
+        "NatGatewayCutOff": Meaning(
+            "error",
+            "A NAT gateway has no floating address, or no internet gateway is attached to its router.",
+            "Guests whose routes lead to it reach nothing outside.",
+            "Attach an internet gateway to its router, or delete the NAT gateway and make another one.",
+        ),
+        "PeeringUnlinked": Meaning(
+            "error",
+            "An active peering has no link, or one of its routers is gone or to go.",
+            "No packet passes between its routers.",
+            "Delete it and ask for another one; report how it came about.",
+        ),
         "RowUnreadable": Meaning(
             "error",
             "A row of the database cannot be decoded: it is damaged.",
@@ -434,6 +446,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "error",
             "A security group has other rules in OVN than it should.",
             "Its members may be open, or closed, where they should not.",
+            "The cloud writes it again within half a minute. " + _WAIT + "cloud.",
+        ),
+        "OvnHalfLinked": Meaning(
+            "error",
+            "A router's end of a peering names another end that OVN's database does not hold.",
+            "No packet passes between the routers.",
             "The cloud writes it again within half a minute. " + _WAIT + "cloud.",
         ),
         "OvnLeaked": Meaning(

@@ -8,8 +8,10 @@ from pileus.model.finding import Finding
 from pileus.model.host import Host, condition
 from pileus.model.image import Image, content
 from pileus.model.instance import Instance, converged
-from pileus.model.noun import Noun
+from pileus.model.natgateway import NatGateway
+from pileus.model.noun import Noun, only
 from pileus.model.nouns import ENGINE, NOUNS
+from pileus.model.peering import Peering
 from pileus.model.prefixlist import PrefixList
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
@@ -17,6 +19,7 @@ from pileus.model.views import EngineRow, InstanceRow, StoreView
 from pileus.rules import recount
 from pileus.rules.image import named
 from pileus.rules.prefixlist import expanded_rules
+from pileus.rules.routetable import gateway_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -94,6 +97,7 @@ def _findings(tx: Reader, now: float) -> Iterator[Finding]:
     yield from wake_findings(tx, rows, now)
     yield from _hosts(tx, now)
     yield from _without(rows)
+    yield from _networks(tx, rows)
     for bad in tx.unreadable.values():
         yield Finding(code="RowUnreadable", kind=bad.kind, ident=bad.uuid, detail=bad.ec2_id)
     for row in rows.values():
@@ -158,6 +162,24 @@ def wake_findings(tx: Reader, rows: dict[str, Noun], now: float) -> Iterator[Fin
             yield Finding(code="WakeLeaked", kind=kind, ident=uuid)
         elif due is not None and now - due > LATE:
             yield Finding(code="WakeLate", kind=kind, ident=uuid, detail=f"due {now - due:.0f} s ago")
+
+
+def _networks(tx: Reader, rows: Mapping[str, Noun]) -> Iterator[Finding]:
+    """NAT gateways that lead nowhere, peerings that link nothing; none where an unreadable row may be the reason."""
+    if tx.unreadable:
+        return
+    for nat in only(NatGateway, rows.values()):
+        floating = rows.get(nat.wanted.floatingip)
+        addressed = floating is not None and bool(floating.assigned.address)
+        if not addressed or gateway_of(tx, nat.wanted.router) is None:
+            lacking = "no internet gateway" if addressed else "no floating address"
+            yield Finding(code="NatGatewayCutOff", kind=nat.KIND, ident=nat.uuid, detail=f"{nat.ec2_id}: {lacking}")
+    for peering in only(Peering, rows.values()):
+        ends = [rows.get(uuid) for uuid in (peering.wanted.router, peering.wanted.peer)]
+        whole = all(end is not None and not end.wanted.gone for end in ends)
+        if peering.is_active and not (whole and peering.assigned.link):
+            detail = f"{peering.ec2_id}: {'no link' if whole else 'a router is gone or to go'}"
+            yield Finding(code="PeeringUnlinked", kind=peering.KIND, ident=peering.uuid, detail=detail)
 
 
 def _hosts(tx: Reader, now: float) -> Iterator[Finding]:

@@ -86,3 +86,19 @@ def test_a_running_instance_waits_for_its_port(cloud: Cloud, account: Account) -
     found = cloud.get(account, f"explain/instance/{one['id']}")
     assert found["state"] == "running"
     assert found["waits_for"] == [f"port {port.ec2_id}: the network engine, which said NB: down"]
+
+
+def test_a_route_that_leads_nowhere_and_a_request_are_explained(cloud: Cloud, account: Account) -> None:
+    vpcs = [cloud.post(account, "routers", {"cidr": f"10.{number}.0.0/16"})["id"] for number in (9, 10)]
+    link = cloud.post(account, "peerings", {"router": vpcs[0], "peer": vpcs[1]})
+    assert cloud.get(account, f"explain/peering/{link['id']}")["waits_for"] == [
+        "the other router's project to accept it"
+    ]
+    cloud.post(account, f"peerings/{link['id']}/accept")
+    table = cloud.post(account, "routetables", {"router": vpcs[0]})["id"]
+    route = {"cidr": "10.10.0.0/16", "target": "peering", "to": link["id"]}
+    cloud.post(account, f"routetables/{table}/routes", route)
+    assert cloud.get(account, f"explain/routetable/{table}")["settled"]
+    cloud.ask(account, "DELETE", f"peerings/{link['id']}")
+    (wait,) = cloud.get(account, f"explain/routetable/{table}")["waits_for"]
+    assert wait == f"the peering {link['uuid']}, to which the route to 10.10.0.0/16 leads, to be there"

@@ -12,9 +12,12 @@ from pileus.model.host import Host, alive, condition
 from pileus.model.image import Image, of_instance
 from pileus.model.instance import LAUNCH, Instance, converged
 from pileus.model.network import Seen as EngineSeen
+from pileus.model.peering import Peering
 from pileus.model.port import Port
 from pileus.model.router import NO_WAY_OUT
+from pileus.model.routetable import RouteTable
 from pileus.rules.host import REMOVED
+from pileus.rules.routetable import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,10 +156,25 @@ def _silent(_tx: Reader, host: Host, now: float) -> list[str]:
     return [f"a report: it was last heard of {now - host.seen.heard:.0f} s ago"] if lost else []
 
 
+def _routes(tx: Reader, table: RouteTable, _now: float) -> list[str]:
+    active = targets_of(tx, table.wanted.router, [table])
+    return [
+        f"the {route.target} {route.uuid}, to which the route to {route.destination} leads, to be there"
+        for route in table.wanted.routes
+        if route.uuid not in active
+    ]
+
+
+def _peering(_tx: Reader, peering: Peering, _now: float) -> list[str]:
+    return ["the other router's project to accept it"] if peering.wanted.status == "pending" else []
+
+
 _WAITS: dict[str, Callable[[Reader, Any, float], list[str]]] = {
     Instance.KIND: _instance,
     Host.KIND: _silent,
     Image.KIND: _image,
+    Peering.KIND: _peering,
+    RouteTable.KIND: _routes,
 }
 """The kinds of nouns that wait for more than the network engine."""
 

@@ -318,3 +318,19 @@ def test_what_ovn_has_too_much_is_a_leak_unknown_or_a_strangers(machine: Machine
     rows["x"] = Row("Logical_Switch_Port", STRANGER, STRANGER, "port", STRANGER, (0, 3))
     rows["y"] = Row("Logical_Switch_Port", "row", "by-hand")
     assert codes(ovn.compare(machine.store, rows.values())) == [("OvnUnknown", STRANGER), ("OvnForeign", "row")]
+
+
+def test_an_end_of_a_link_without_the_other_is_told_once_routers_are_settled() -> None:
+    nouns = tuple(
+        EngineRow(kind="router", uuid=uuid, ec2_id="vpc", revision=(1, 2), settled=True) for uuid in (NETWORK, STRANGER)
+    )
+    view = StoreView(now=0.0, newest=0.0, highest=(1, 2), engine=nouns)
+    mains = [Row("Logical_Router", uuid, kind="router", uuid=uuid, revision=(1, 2)) for uuid in (NETWORK, STRANGER)]
+    ends = [
+        Row("Logical_Router_Port", uuid, name=f"end-{uuid}", kind="peering", uuid=uuid, peer=f"end-{peer}")
+        for uuid, peer in ((NETWORK, STRANGER), (STRANGER, NETWORK))
+    ]
+    assert codes(ovn.compare(view, [*mains, *ends])) == []
+    assert codes(ovn.compare(view, [*mains, ends[0]])) == [("OvnHalfLinked", NETWORK)]
+    waiting = (nouns[0], msgspec.structs.replace(nouns[1], settled=False))
+    assert codes(ovn.compare(msgspec.structs.replace(view, engine=waiting), [*mains, ends[0]])) == []

@@ -11,7 +11,7 @@ from typing import Any
 from pileus.model.finding import Finding
 from pileus.model.noun import NEVER, Revision
 from pileus.model.views import EngineRow, StoreView
-from pileus.providers.local.network import acl, floatingip, port, router, securitygroup
+from pileus.providers.local.network import acl, floatingip, peering, port, router, securitygroup
 from pileus.providers.local.network.northbound import TABLES, Northbound
 from pileus.providers.local.network.provider import MAIN
 from pileus.providers.local.network.rows import KIND, UUID, AclRule, derived, meaning, meaning_of, revision_of
@@ -37,7 +37,10 @@ _OWNED = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its table and uuid, what its marks say, for a port its groups, for a group its rules in order."""
+    """One row: its table and uuid, what its marks say, for a port its groups, for a group its rules in order.
+
+    `peer` is the name of the other end of a router's port that is one end of a link.
+    """
 
     table: str
     row: str
@@ -47,6 +50,7 @@ class Row:
     revision: Revision = NEVER
     groups: tuple[str, ...] = ()
     rules: tuple[AclRule, ...] = ()
+    peer: str = ""
 
 
 def rows(remote: str, timeout: float = 5.0) -> list[Row]:
@@ -76,6 +80,17 @@ def compare(store: StoreView, rows: Iterable[Row]) -> Iterator[Finding]:
     for noun in nouns.values():
         if noun.settled and not noun.gone:
             yield from _compare(noun, there)
+    if all(noun.settled for noun in nouns.values() if noun.kind == "router" and not noun.gone):
+        yield from _half_linked(there.values())
+
+
+def _half_linked(rows: Iterable[Row]) -> Iterator[Finding]:
+    """Ends of links whose other end is not there."""
+    ends = {row.name: row for row in rows if row.kind == peering.MARK}
+    for name, row in ends.items():
+        if row.peer not in ends:
+            detail = f"{name}, of router {row.uuid}"
+            yield Finding(code="OvnHalfLinked", kind="router", ident=row.uuid, detail=detail)
 
 
 def _unexpected(nouns: Mapping[str, EngineRow], row: Row) -> Iterator[Finding]:
@@ -142,6 +157,7 @@ def _row(table: str, row: Any, groups: Iterable[str]) -> Row:
         name=str(getattr(row, "name", "") or getattr(row, "external_ip", "") or ""),
         kind=marks.get(KIND, ""),
         uuid=marks.get(UUID, ""),
+        peer=next(iter(getattr(row, "peer", ())), ""),
         revision=revision_of(row),
         groups=tuple(sorted(groups)),
         rules=tuple(sorted(map(meaning_of, acls))),
