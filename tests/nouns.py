@@ -61,6 +61,7 @@ MAKE: Final[dict[str, Make]] = {
     "internetgateway": lambda caller, core, _, tags: internetgateway.create(caller, core, tags),
     "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),
     "launchtemplate": lambda caller, core, name, tags: launchtemplate.create(caller, core, f"of-{name}", {}, tags=tags),
+    "network": lambda caller, core, name, tags: network.create(caller, core, "", name, tags),
     "networkacl": _networkacl,
     "port": lambda caller, core, _, tags: port.create(
         caller, core, NewPort(subnet=network.subnets(caller, core)[0].subnet.uuid), tags

@@ -140,7 +140,7 @@ def _function(plural: str, command: NounCommand) -> Callable[..., None]:
 
 
 def _value(field: Field, value: Any) -> Any:
-    """What the body has of an option. Raises Problem."""
+    """The value of a body's field by its option. Raises Problem."""
     if field is TAGS:
         pairs = [each.partition("=") for each in value or ()]
         if any(not sign for _, sign, _ in pairs):

@@ -104,7 +104,7 @@ class Wanted(Part, frozen=True, kw_only=True):
 
 
 class SecurityGroup(Noun, frozen=True, kw_only=True):
-    """What no rule admits is dropped. Its name is unique on its router; of a project's groups one is the default."""
+    """Packets that no rule admits are dropped. Its name is unique on its router; a project has one default group."""
 
     KIND: ClassVar[str] = "securitygroup"
     PREFIX: ClassVar[str] = "sg"

@@ -21,7 +21,8 @@ from pileus.model.router import Wanted as RouterWanted
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet, Wanted, usable
 from pileus.rules import find, networkacl, routetable, securitygroup
-from pileus.verbs.subnet import check_place, dissociate
+from pileus.rules.subnet import check_place, subnets_on
+from pileus.verbs.subnet import dissociate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,9 +120,8 @@ def join(caller: Caller, core: Core, uuid: str, router: str) -> None:
             raise Conflict(text, noun=Network.KIND, ident=uuid, reason="joined")
         if network.project != on.project:
             raise find.absent(Router, [router])
-        for subnet in tx.referring(Subnet, [uuid]):
-            if not subnet.wanted.gone:
-                check_place(tx, on, subnet.wanted.cidr)
+        for subnet in subnets_on(tx, uuid):
+            check_place(tx, on, subnet.wanted.cidr)
         _rejoined(caller, tx, network, on.uuid)
 
 
@@ -134,15 +134,15 @@ def part(caller: Caller, core: Core, uuid: str) -> None:
             text = f"The {network.label} is on no router."
             raise Conflict(text, noun=Network.KIND, ident=uuid, reason="not-joined")
         tx.lock(tx.need(Router, router))
-        ports, subnets_on = tx.referring(Port, [uuid]), tx.referring(Subnet, [uuid])
+        ports, own_subnets = tx.referring(Port, [uuid]), subnets_on(tx, uuid)
         groups = tx.many(SecurityGroup, {group for port in ports for group in port.wanted.groups})
         users: list[Noun] = [group for group in groups.values() if group.wanted.router]
         users += tx.referring(FloatingIp, [port.uuid for port in ports])
-        users += tx.referring(NatGateway, [subnet.uuid for subnet in subnets_on])
+        users += tx.referring(NatGateway, [subnet.uuid for subnet in own_subnets])
         if users:
             text = f"The {network.label} has dependencies on its router: {users[0].label}."
             raise Conflict(text, noun=Network.KIND, ident=uuid, reason="in-use")
-        for subnet in subnets_on:
+        for subnet in own_subnets:
             dissociate(caller, tx, router, subnet.uuid)
         _rejoined(caller, tx, network, None)
         tx.wake_all(Router.KIND, [router])

@@ -16,14 +16,14 @@ from pileus.model.subnet import Subnet, Wanted
 from pileus.rules import find, routetable
 from pileus.rules.defaultnetwork import add_default_subnet
 from pileus.rules.network import check_range
+from pileus.rules.subnet import check_apart, check_place, subnets_on
 from pileus.verbs.networkacl import forget_subnet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
-    from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
 
@@ -65,7 +65,7 @@ def add(
         if router is not None:
             tx.lock(router)
             check_place(tx, router, cidr)
-        _check_apart(cidr, _subnets_on(tx, on.uuid))
+        check_apart(cidr, subnets_on(tx, on.uuid))
         wanted = Wanted(network=on.uuid, cidr=cidr, zone=core.place.zone, map_public=False)
         subnet = tx.add(Subnet(uuid=new_uuid(), project=on.project, tags=dict(tags or {}), wanted=wanted))
         tx.add_journal_line(caller, subnet, "subnet.create", outcome="done")
@@ -73,25 +73,6 @@ def add(
         if router is not None:
             routetable.wake_router(tx, router.uuid)
         return subnet
-
-
-def check_place(tx: Reader, router: Router, cidr: str) -> None:
-    """Whether a range is the router's, and no subnet of it has a part of it. Raises InvalidValue."""
-    if not any(addresses.inside(cidr, own) for own in router.cidrs):
-        text = f"The range '{cidr}' is in none of the ranges of {router.label}: {', '.join(router.cidrs)}."
-        raise InvalidValue(text, noun=Subnet.KIND, ident=cidr, reason="range")
-    _check_apart(cidr, routetable.subnets_of(tx, router.uuid))
-
-
-def _check_apart(cidr: str, others: Iterable[Subnet]) -> None:
-    for other in others:
-        if addresses.overlap(cidr, other.wanted.cidr):
-            text = f"The range '{cidr}' overlaps with that of {other.label}, {other.wanted.cidr}."
-            raise InvalidValue(text, noun=Subnet.KIND, ident=cidr, reason="overlap")
-
-
-def _subnets_on(tx: Reader, network: str) -> list[Subnet]:
-    return [subnet for subnet in tx.referring(Subnet, [network]) if not subnet.wanted.gone]
 
 
 def create_default(caller: Caller, core: Core, zone: str) -> Subnet:
@@ -135,7 +116,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.make_tombstone(subnet)
         tx.add_journal_line(caller, subnet, "subnet.delete", outcome="done")
         network = tx.need(Network, subnet.wanted.network)
-        if not network.wanted.lasting and not _subnets_on(tx, network.uuid):
+        if not network.wanted.lasting and not subnets_on(tx, network.uuid):
             network = tx.want_gone(network)
             tx.add_journal_line(caller, network, "network.delete")
         tx.wake(network)
