@@ -255,3 +255,25 @@ def test_audit_shows_who_changed_what(stub: Stub) -> None:
     entries = [json.loads(line) for line in stub.pileus("audit", "--since", "10m", "--json").stdout.splitlines()]
     assert ("admin", "POST /v1/keypairs", 201) in [(line["user"], line["action"], line["status"]) for line in entries]
     assert "POST /v1/keypairs" in stub.pileus("audit", "--user", "admin", "--action", "keypairs").stdout
+
+
+def test_an_isolated_network_is_made_and_joined_by_commands(stub: Stub) -> None:
+    made = stub.pileus("network", "create", "--name", "lab", "--tag", "for=tests").stdout.split()
+    assert made[1] == "lab"
+    stub.pileus("subnet", "create", "10.9.0.0/24", "--network", "lab")
+    vpc = json.loads(stub.pileus("router", "create", "10.9.0.0/16", "--json").stdout)
+    stub.pileus("network", "join", "lab", vpc["id"])
+    stub.pileus("group", "create", "web", "--router", vpc["id"])
+    rule = ("--action", "deny", "--priority", "10", "--protocol", "tcp", "--port-min", "23", "--port-max", "23")
+    stub.pileus("group", "add-rule", "web", *rule, "--cidr", "0.0.0.0/0", "--target", "web")
+    group = stub.client.get("securitygroups", "web")["wanted"]
+    assert (group["rules"][-1]["priority"], group["rules"][-1]["targets"]) == (10, ["web"])
+    listed = stub.pileus("network", "list").stdout.splitlines()
+    assert listed[0].split() == ["ID", "NAME", "ROUTER", "MTU"]
+    assert vpc["uuid"] in next(line for line in listed if " lab " in line)
+    refused = stub.pileus("network", "delete", "lab", check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "has dependencies" in refused.stderr
+    assert "waits for" in stub.pileus("network", "show", "lab").stdout
+    stub.pileus("network", "part", "lab")
+    assert stub.pileus("group", "delete", "web").stdout == "web  deleted\n"
