@@ -147,6 +147,7 @@ def test_an_address_goes_to_a_port_and_comes_back(site: Site, ann: Caller, vms: 
     (shown,), _ = view.listing(ann, site.core, [uuid_of(site, vms[0])])
     nic = shown.nics[0]
     assert nic.floating == floatingip.listing(ann, site.core)[0].floating
+    assert nic.router is not None
     order = spec(site, floating)
     assert (order.port, order.private, order.router) == (nic.port.uuid, nic.port.assigned.address, nic.router.uuid)
     with pytest.raises(Conflict) as caught:
