@@ -61,20 +61,10 @@ def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
 
 
 def memberships(tables: Any, references: References, own: uuids.UUID) -> tuple[str, ...]:
-    """The groups that the port is in, by the groups' own rows."""
+    """The groups that the port is in, by the groups' own rows; without those of its tags."""
     groups = tables["Port_Group"].rows
-    return tuple(sorted(securitygroup.label(groups[group]) for group in references.holders("Port_Group", "ports", own)))
-    groups = (row for row in holders(tables["Port_Group"], "ports", own) if not tag.is_tag(row))
-    return tuple(sorted(map(securitygroup.label, groups)))
-
-
-def all_memberships(tables: Any) -> dict[uuids.UUID, list[str]]:
-    """The groups of every port that is in one, by the port's row uuid."""
-    memberships: dict[uuids.UUID, list[str]] = {}
-    for row in tables["Port_Group"].rows.values():
-        for member in () if tag.is_tag(row) else row.ports:
-            memberships.setdefault(member.uuid, []).append(securitygroup.label(row))
-    return memberships
+    held = (groups[group] for group in references.holders("Port_Group", "ports", own))
+    return tuple(sorted(securitygroup.label(group) for group in held if not tag.is_tag(group)))
 
 
 def _bound(rows: NorthboundRows, switch: Any, spec: PortSpec) -> None:
