@@ -49,7 +49,7 @@ def _absorbed() -> Work:
     site.host(_HOST)
     ann = site.caller("blue")
     tiny = site.image(ann, "tiny", public=True)
-    real = site.launch(ann, Launch(image=tiny.ec2_id))[0].uuid
+    real = site.launch(ann, Launch(image=tiny.uuid))[0].uuid
     site.settle()
     undone = Undone(site.store)
     inputs = 0

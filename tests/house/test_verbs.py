@@ -19,9 +19,6 @@ DIALECT = {
 }
 
 UNTIL = {
-    "floatingip.py": "addresses are still named by EC2's ids",
-    "instance/launch.py": "launches still name nouns by EC2's ids",
-    "network.py": "a flat network is named as launches name it",
     "peering.py": "a request keeps the id by which it named another account's router",
 }
 """Modules that the rule does not hold for yet, and why."""

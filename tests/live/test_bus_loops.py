@@ -176,7 +176,7 @@ def _live(world: World, broker: RabbitMq, weather: Weather, *, kill: bool) -> No
     tiny = image.register(me, one, "tiny", Wanted(digest="0" * 64, size=1, virtual_size=1))
 
     def some(number: int) -> list[str]:
-        asked = Launch(image=tiny.ec2_id, flavor="m1.tiny", least=number, most=number)
+        asked = Launch(image=tiny.uuid, flavor="m1.tiny", least=number, most=number)
         end = time.monotonic() + 60
         while True:
             try:

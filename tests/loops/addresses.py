@@ -25,7 +25,6 @@ class Kept(msgspec.Struct):
     """What was asked last of one address; `instance` is the uuid of the one that it was given to."""
 
     uuid: str
-    ec2_id: str
     address: str
     instance: str | None = None
     released: bool = False
@@ -80,11 +79,11 @@ class Addresses:
         self._world.log("user: allocate")
         if self._attempt(lambda: rows.append(floatingip.allocate(caller, core))):
             row = rows[-1]
-            self.kept[row.uuid] = Kept(row.uuid, row.ec2_id, row.assigned.address)
+            self.kept[row.uuid] = Kept(row.uuid, row.assigned.address)
 
     def _associate(self, floating: Kept, expectation: Expectation) -> None:
         caller, core = self._world.cloud.caller, self._world.core
-        if self._attempt(lambda: floatingip.associate(caller, core, floating.ec2_id, instance=expectation.ec2_id)):
+        if self._attempt(lambda: floatingip.associate(caller, core, floating.uuid, instance=expectation.uuid)):
             self.left(expectation.uuid)
             floating.instance = expectation.uuid
 
@@ -95,7 +94,7 @@ class Addresses:
 
     def _release(self, floating: Kept) -> None:
         caller, core = self._world.cloud.caller, self._world.core
-        if self._attempt(lambda: floatingip.release(caller, core, floating.ec2_id)):
+        if self._attempt(lambda: floatingip.release(caller, core, floating.uuid)):
             floating.released = True
 
     def complaints(self, tx: Reader) -> Iterator[str]:

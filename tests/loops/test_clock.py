@@ -65,7 +65,7 @@ def test_a_host_tries_again_as_soon_as_it_would_have(hours: int) -> None:
 def test_what_was_asked_before_a_jump_comes_about_after_the_next_resync(
     site: Site, ann: Caller, tiny: Image, hours: int
 ) -> None:
-    first, second = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
+    first, second = site.launch(ann, Launch(image=tiny.uuid, least=2, most=2))
     site.settle()
     power.stop(ann, site.core, [first.uuid])
     power.terminate(ann, site.core, [second.uuid])

@@ -107,7 +107,7 @@ def test_what_a_database_has_never_known_stays(site: Site, ann: Caller, kept: Ke
 def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller, kept: Kept) -> None:
     digest = kept.put(b"one")
     image_row = image.register(ann, site.core, "mine", Wanted(digest=digest, format="qcow2"))
-    (row,) = site.launch(ann, Launch(image=image_row.ec2_id))
+    (row,) = site.launch(ann, Launch(image=image_row.uuid))
     site.settle()
     image.deregister(ann, site.core, image_row.uuid)
     for _ in range(2):
@@ -121,7 +121,7 @@ def test_what_a_disk_began_as_stays_as_long_as_the_disk(site: Site, ann: Caller,
 
 
 def test_what_a_capture_will_be_is_needed_before_it_is_there(site: Site, ann: Caller, tiny: Image, kept: Kept) -> None:
-    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (row,) = site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     capture = image.capture(ann, site.core, image.CaptureRequest(instance=row.uuid, name="captured"))
     site.settle()

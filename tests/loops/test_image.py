@@ -53,7 +53,7 @@ def inbox(site: Site) -> Inbox:
 @pytest.fixture
 def source(site: Site, ann: Caller, tiny: Image) -> Instance:
     """Give an instance that runs."""
-    instance = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    instance = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     assert power_of(site.row(instance.uuid)) is Power.RUNNING
     return instance
@@ -165,7 +165,7 @@ def test_given_up_while_it_is_pending(site: Site, ann: Caller, source: Instance,
     with site.store.read() as tx:
         assert "CaptureUnavailable to end: later" in waits_for(tx, image_row, site.now)
     with pytest.raises(Conflict):
-        site.launch(ann, Launch(image=image_row.ec2_id))
+        site.launch(ann, Launch(image=image_row.uuid))
     image.deregister(ann, site.core, image_row.uuid)
     with pytest.raises(NotFound):
         image.deregister(ann, site.core, image_row.uuid)
@@ -252,7 +252,7 @@ def test_what_is_launched_from_one_names_its_bytes(site: Site, ann: Caller, sour
     uuid = captured(site, ann, source)
     site.settle()
     image_row = row(site, uuid)
-    instance = site.launch(ann, Launch(image=image_row.ec2_id))[0]
+    instance = site.launch(ann, Launch(image=image_row.uuid))[0]
     site.settle()
     assert power_of(site.row(instance.uuid)) is Power.RUNNING
     spec = site.agents["h1"].specs()[instance.uuid]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
-    instance = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    instance = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.work()
     return site.row(instance.uuid)
 
@@ -250,7 +250,7 @@ def test_it_all_runs_in_threads(url: Callable[[str], str]) -> None:
                 assert time.monotonic() < end
                 time.sleep(0.005)
 
-        request = Launch(image=tiny.ec2_id, flavor="m1.tiny", least=6, most=6)
+        request = Launch(image=tiny.uuid, flavor="m1.tiny", least=6, most=6)
         end = time.monotonic() + 30
         while len(cloud.specs) < 2:
             assert time.monotonic() < end
@@ -285,7 +285,7 @@ def test_it_all_runs_in_threads(url: Callable[[str], str]) -> None:
 
 def test_the_resync_finds_every_kind_that_has_a_loop(site: Site, ann: Caller, tiny: Image) -> None:
     """What lost its wake is looked at again, whichever kind it is: a new noun cannot be forgotten here."""
-    site.launch(ann, Launch(image=tiny.ec2_id))
+    site.launch(ann, Launch(image=tiny.uuid))
     floatingip.allocate(ann, site.core)
     with site.store.write() as tx:
         tx.sql.execute(delete(tables.wake))

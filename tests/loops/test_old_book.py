@@ -89,12 +89,12 @@ def test_what_was_terminated_is_removed_from_a_host_that_holds_its_order_again(
     site: Site, ann: Caller, tiny: Image
 ) -> None:
     answering(site)
-    lives, goes = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
+    lives, goes = site.launch(ann, Launch(image=tiny.uuid, least=2, most=2))
     site.settle()
     old = kept(site.agents["h1"].book)
     power.terminate(ann, site.core, [goes.uuid])
     site.settle()
-    comes = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    comes = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     agent = restart(site, old)
     for uuid in list(agent.book.entries):
@@ -108,7 +108,7 @@ def test_what_was_terminated_is_removed_from_a_host_that_holds_its_order_again(
 
 def test_what_a_guest_ended_stays_down_though_its_host_forgot(site: Site, ann: Caller, tiny: Image) -> None:
     answering(site)
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     power.reboot(ann, site.core, [row.uuid])
     site.settle()
     old = kept(site.agents["h1"].book)

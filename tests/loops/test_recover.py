@@ -122,9 +122,9 @@ def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     group = securitygroup.create(ann, site.core, "web", "the web")
     rule = Rule(id="", protocol="tcp", port_min=80, port_max=80, cidr="0.0.0.0/0", description="http")
     securitygroup.authorize(ann, site.core, [rule], uuid=group.uuid)
-    instance = site.launch(ann, Launch(image=tiny.ec2_id, groups=(group.ec2_id,), tags={"Name": "one"}))[0]
+    instance = site.launch(ann, Launch(image=tiny.uuid, groups=(group.uuid,), tags={"Name": "one"}))[0]
     floating = floatingip.allocate(ann, site.core, {"of": "one"})
-    floatingip.associate(ann, site.core, floating.ec2_id, instance=instance.ec2_id)
+    floatingip.associate(ann, site.core, floating.uuid, instance=instance.uuid)
     site.settle()
     return site.row(instance.uuid)
 
@@ -153,10 +153,10 @@ def test_nothing_changes_and_nothing_goes_out_before(site: Site, ann: Caller, ro
 
 
 def test_an_old_copy_is_brought_up_to_its_hosts(site: Site, ann: Caller, tiny: Image, row: Instance) -> None:
-    goes = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    goes = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     old = copied(site)
-    comes = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    comes = site.launch(ann, Launch(image=tiny.uuid))[0]
     power.stop(ann, site.core, [row.uuid])
     power.terminate(ann, site.core, [goes.uuid])
     securitygroup.create(ann, site.core, "late", "")
@@ -226,7 +226,7 @@ def test_a_host_that_is_away_is_told_nothing_until_it_was_compared(
     site.settle()
     old = copied(site)
     with moved_to(site, "h2"):
-        comes = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        comes = site.launch(ann, Launch(image=tiny.uuid))[0]
         site.settle()
     replaced(site, old)
     process = Process(site, silent=("h2",))
@@ -280,10 +280,10 @@ def test_a_lost_store_keeps_the_ports_of_a_host_that_is_away(
     site.host("h2")
     site.settle()
     with moved_to(site, "h2"):
-        away = site.launch(ann, Launch(image=tiny.ec2_id, tags={"Name": "away"}))[0]
+        away = site.launch(ann, Launch(image=tiny.uuid, tags={"Name": "away"}))[0]
         site.settle()
     floating = floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, floating.ec2_id, instance=away.ec2_id)
+    floatingip.associate(ann, site.core, floating.uuid, instance=away.uuid)
     site.settle()
     before, engine = kept(site), dict(site.engine.specs)
     replaced(site, empty())
@@ -301,7 +301,7 @@ def test_a_lost_store_keeps_the_ports_of_a_host_that_is_away(
     assert (port.assigned.host, port.assigned.loopback) == ("h2", away.assigned.loopback)
     assert ("HostUnheard", "h2") in findings
     assert "ReferenceBroken" not in {code for code, _ in findings}
-    others = site.launch(ann, Launch(image=image_of(site).ec2_id, least=6, most=6))
+    others = site.launch(ann, Launch(image=image_of(site).uuid, least=6, most=6))
     with site.store.read() as tx:
         new_addresses = {port.assigned.address for port in tx.referring(Port, [other.uuid for other in others])}
     assert port.assigned.address not in new_addresses
@@ -329,7 +329,7 @@ def test_what_is_asked_of_a_silent_hosts_instance_is_done_when_it_is_back(
     site.host("h2")
     site.settle()
     with moved_to(site, "h2"):
-        first, second = site.launch(ann, Launch(image=tiny.ec2_id, least=2, most=2))
+        first, second = site.launch(ann, Launch(image=tiny.uuid, least=2, most=2))
         site.settle()
     old = copied(site)
     for call in (power.stop, power.start):
@@ -364,10 +364,10 @@ def test_a_host_that_comes_back_with_nothing_is_compared_too(
     site.host("h2")
     site.settle()
     with moved_to(site, "h2"):
-        known_instance = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        known_instance = site.launch(ann, Launch(image=tiny.uuid))[0]
         site.settle()
         old = copied(site)
-        lost = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        lost = site.launch(ann, Launch(image=tiny.uuid))[0]
         site.settle()
     replaced(site, old)
     process = without_h2(site)
@@ -411,7 +411,7 @@ def test_a_copy_that_only_a_silent_host_shows_to_be_old_is_recovered_when_that_r
     site.host("h2")
     site.settle()
     with moved_to(site, "h2"):
-        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        away = site.launch(ann, Launch(image=tiny.uuid))[0]
         site.settle()
     old = copied(site)
     power.stop(ann, site.core, [away.uuid])
@@ -449,7 +449,7 @@ def test_a_copy_from_before_a_host_came_is_recovered_when_that_reports(
     before = dict(engine.bodies), dict(engine.specs), dict(engine.removed)
     site.host("h2")
     with moved_to(site, "h2"):
-        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        away = site.launch(ann, Launch(image=tiny.uuid))[0]
         site.settle()
     replaced(site, old)
     engine.bodies, engine.specs, engine.removed = before
@@ -477,7 +477,7 @@ def test_a_host_that_was_removed_and_readmitted_is_no_stranger(site: Site, ann: 
     root = site.caller("admin", admin=True)
     site.host("h2")
     with moved_to(site, "h2"):
-        row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        row = site.launch(ann, Launch(image=tiny.uuid))[0]
         site.settle()
     power.terminate(ann, site.core, [row.uuid])
     site.settle()
@@ -492,7 +492,7 @@ def test_a_host_that_was_removed_and_readmitted_is_no_stranger(site: Site, ann: 
 def test_a_host_that_was_away_and_knows_nothing_newer_goes_on(site: Site, ann: Caller, tiny: Image) -> None:
     site.host("h2")
     with moved_to(site, "h2"):
-        away = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+        away = site.launch(ann, Launch(image=tiny.uuid))[0]
         site.settle()
     process = Process(site, silent=("h2",))
     process.recovery.tick()
@@ -584,7 +584,7 @@ def test_what_a_host_remembers_as_gone_becomes_a_tombstone_when_the_engine_refus
     site: Site, ann: Caller, tiny: Image
 ) -> None:
     """It never heard of this one: a worker that sleeps since before the recovery may still order it."""
-    goes = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    goes = site.launch(ann, Launch(image=tiny.uuid))[0]
     with site.store.read() as tx:
         ports = [port.uuid for port in tx.referring(Port, [goes.uuid])]
     site.agents["h1"].take(Order(uuid=goes.uuid, revision=(1, 1000), why="gone"))

@@ -146,11 +146,11 @@ def _unmergeable(page: Report) -> Report:
 def test_a_host_whose_answer_cannot_be_merged_is_left_out_and_the_others_are_recovered(
     site: Site, ann: Caller, tiny: Image, falsified: Callable[[Report], Report]
 ) -> None:
-    here = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    here = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     site.host("evil")
     with moved_to(site, "evil"):
-        site.launch(ann, Launch(image=tiny.ec2_id))
+        site.launch(ann, Launch(image=tiny.uuid))
         site.settle()
     old = copied(site)
     tag.put(ann, site.core, [("instance", here.uuid)], {"colour": "red"})

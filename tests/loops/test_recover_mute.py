@@ -35,7 +35,7 @@ TICK = 5.0
 def tagged_since(site: Site, ann: Caller, tiny: Image, host: str) -> tuple[Instance, databases.Image]:
     """A new instance on `host`, and a copy of the database from before it was tagged."""
     with moved_to(site, host):
-        (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
+        (instance,) = site.launch(ann, Launch(image=tiny.uuid))
         site.settle()
         old = copied(site)
         tag.put(ann, site.core, [("instance", instance.uuid)], {"colour": "red"})
@@ -98,7 +98,7 @@ def waited(process: Process, *reporting: str) -> float:
 def test_a_host_whose_disk_is_full_does_not_keep_the_cloud_closed(site: Site, ann: Caller, tiny: Image) -> None:
     """Its instances wait for it; the others are looked after, and it is recovered once it can write."""
     site.host("h2")
-    here = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    here = site.launch(ann, Launch(image=tiny.uuid))[0]
     away, old = tagged_since(site, ann, tiny, "h2")
     fill(site, "h2")
     replaced(site, old)
@@ -139,7 +139,7 @@ def test_a_host_that_says_why_it_does_not_answer_is_named_with_that_while_it_is_
 @pytest.mark.parametrize("what", ["copy", "gone"])
 def test_a_cloud_whose_only_host_hangs_opens_after_30_seconds(site: Site, ann: Caller, tiny: Image, what: str) -> None:
     """Though its database is an old copy, or is gone: the network engine knows that there is a host."""
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     old = copied(site) if what == "copy" else empty()
     tag.put(ann, site.core, [("instance", row.uuid)], {"colour": "red"})
@@ -172,7 +172,7 @@ def test_a_store_that_no_host_was_ever_known_to_waits_for_the_first(site: Site) 
 def test_a_report_that_shows_more_than_the_store_gave_begins_the_recovery_without_an_answer(
     site: Site, ann: Caller, tiny: Image
 ) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     old = copied(site)
     power.stop(ann, site.core, [row.uuid])

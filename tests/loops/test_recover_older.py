@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def stopped_after_copy(site: Site, ann: Caller, core: Core, image: Image) -> tuple[Instance, databases.Image]:
     """Launch an instance, copy the database and stop the instance through `core`: the instance and the copy."""
-    (instance,) = site.launch(ann, Launch(image=image.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=image.uuid))
     site.settle()
     older_copy = copied(site)
     power.stop(ann, core, [instance.uuid])
@@ -104,7 +104,7 @@ def _users(process: Process) -> set[str]:
 def test_rows_cached_in_a_lost_time_are_not_shown_for_what_came_instead(site: Site, ann: Caller, tiny: Image) -> None:
     """The number of a kind's versions is soon what it was in the lost time."""
     process = Process(site).opened()
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     older_copy = copied(site)
     user.create(SYSTEM, process.core, "lost", "lost", admin=False, limits={})
@@ -145,7 +145,7 @@ def test_the_engine_is_not_asked_before_steps_that_were_decided_in_the_lost_time
 def test_a_host_that_a_copy_was_opened_without_is_compared_once_more(site: Site, ann: Caller, tiny: Image) -> None:
     """No revision was given since the copy: nothing but the mark tells that the store is another one."""
     process = Process(site).opened()
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     with site.store.write() as tx:
         comparison.without(tx, "h1")

@@ -96,7 +96,7 @@ def test_without_loops_nothing_is_taken_until_somebody_compared_and_all_is_from_
 
 
 def test_what_one_process_finds_behind_is_closed_for_all_at_once(site: Site, ann: Caller, tiny: Image) -> None:
-    site.launch(ann, Launch(image=tiny.ec2_id))
+    site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     first, second = Shared(site).opened(), Shared(site)
     second.recovery.tick()

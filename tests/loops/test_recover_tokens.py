@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def asked(tiny: Image) -> Launch:
     """A launch with a token."""
-    return Launch(image=tiny.ec2_id, least=3, most=3, token="once")
+    return Launch(image=tiny.uuid, least=3, most=3, token="once")
 
 
 @pytest.mark.parametrize("what", ["copy", "gone"])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     """An instance that runs."""
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     return site.row(instance.uuid)
 
@@ -182,7 +182,7 @@ def test_an_unreadable_instance_that_was_being_terminated_ends(site: Site, ann: 
 def test_an_instance_that_was_unreadable_in_the_recovery_is_ordered_in_its_incarnation(
     site: Site, ann: Caller, tiny: Image
 ) -> None:
-    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (row,) = site.launch(ann, Launch(image=tiny.uuid))
     site.work()
     site.sent.clear()  # its host never hears of it
     row = site.row(row.uuid)
@@ -233,7 +233,7 @@ def test_an_instance_that_was_unreadable_waits_for_a_host_that_the_store_was_rec
 
 
 def test_a_port_of_an_unreadable_instance_leaves_it_its_loopback_address(site: Site, ann: Caller, tiny: Image) -> None:
-    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (row,) = site.launch(ann, Launch(image=tiny.uuid))
     site.work()
     site.sent.clear()  # its host never hears of it, and so cannot tell
     replaced(site, copied(site))

@@ -58,7 +58,7 @@ def history(site: Site, caller: Caller, image: Image, times: int) -> list[Instan
     """Instances that were launched and terminated."""
     gone = []
     for _ in range(times):
-        gone += site.launch(caller, Launch(image=image.ec2_id))
+        gone += site.launch(caller, Launch(image=image.uuid))
         site.settle(3)
         power.terminate(caller, site.core, [gone[-1].uuid])
         site.settle(3)
@@ -67,7 +67,7 @@ def history(site: Site, caller: Caller, image: Image, times: int) -> list[Instan
 
 def test_a_host_remembers_a_bounded_number_of_removals(site: Site, ann: Caller, tiny: Image) -> None:
     heed(site)
-    lives = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    lives = site.launch(ann, Launch(image=tiny.uuid))[0]
     gone = history(site, ann, tiny, 12)
     book = site.agents["h1"].book
     assert len(book.removed) <= MOST + 1
@@ -83,8 +83,8 @@ def test_what_was_forgotten_is_gone_from_an_old_copy_though_the_engine_is_as_old
 ) -> None:
     """Copy and engine are from a time when all of them ran; what is placed there and held lives on."""
     heed(site)
-    lives = site.launch(ann, Launch(image=tiny.ec2_id))[0]
-    goes = site.launch(ann, Launch(image=tiny.ec2_id, least=3, most=3))
+    lives = site.launch(ann, Launch(image=tiny.uuid))[0]
+    goes = site.launch(ann, Launch(image=tiny.uuid, least=3, most=3))
     site.settle()
     old, engine = copied(site), site.engine
     before = dict(engine.bodies), dict(engine.specs), dict(engine.removed)
@@ -111,9 +111,9 @@ def test_what_the_copy_has_and_the_host_never_got_is_not_taken_for_forgotten(
     heed(site)
     history(site, ann, tiny, 8)
     assert site.agents["h1"].book.forgotten > (0, 0)
-    late = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    late = site.launch(ann, Launch(image=tiny.uuid))[0]
     old = copied(site)
-    site.launch(ann, Launch(image=tiny.ec2_id))
+    site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     replaced(site, old)
     site.agents["h1"].book.entries.pop(late.uuid)
@@ -128,7 +128,7 @@ def test_nothing_is_vouched_for_while_a_host_lacks_what_is_placed_there(site: Si
     agent = site.agents["h1"]
     history(site, ann, tiny, 6)
     asks_before = len(site.asked)
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.hear("h1")
     assert len(site.asked) == asks_before
     site.settle()
@@ -140,7 +140,7 @@ def test_nothing_is_vouched_for_while_a_host_lacks_what_is_placed_there(site: Si
 def test_an_order_through_the_forgotten_is_ordered_again_above_it(site: Site, ann: Caller, tiny: Image) -> None:
     """The host lost the order of what it held: its body goes on under another revision."""
     heed(site)
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     history(site, ann, tiny, 8)
     agent = site.agents["h1"]
@@ -211,7 +211,7 @@ def test_a_page_of_an_answer_to_another_question_says_of_nothing_that_it_is_abse
     site: Site, ann: Caller, tiny: Image
 ) -> None:
     """An answer to the process before may be under way for long, and its pages in any order."""
-    row, *_ = site.launch(ann, Launch(image=tiny.ec2_id))
+    row, *_ = site.launch(ann, Launch(image=tiny.uuid))
     history(site, ann, tiny, 2)
     process = Process(site).opened()
     site.settle()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     """An instance whose order is under way: its host said nothing yet."""
-    instance = site.launch(ann, Launch(image=tiny.ec2_id, on_shutdown="terminate"))[0]
+    instance = site.launch(ann, Launch(image=tiny.uuid, on_shutdown="terminate"))[0]
     site.work()
     return site.row(instance.uuid)
 
@@ -71,7 +71,7 @@ def test_a_body_is_seen(site: Site, row: Instance) -> None:
 
 def test_an_order_that_a_host_lost_is_given_again_with_what_was_done(site: Site, ann: Caller, tiny: Image) -> None:
     """Nobody starts a guest that ended itself, nor reboots one again, because a file was damaged."""
-    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (row,) = site.launch(ann, Launch(image=tiny.uuid))
     site.work()
     row = site.row(row.uuid)
     say(site, 1, bodies={row.uuid: body(row, running=False, satisfied=1, reboot=3)})
@@ -220,7 +220,7 @@ def test_what_is_settled_is_looked_at_no_more_and_a_wake_stays(site: Site, row: 
 def test_many_reports_are_taken_in_as_if_one_by_one(site: Site, ann: Caller, tiny: Image) -> None:
     for name in ("h2", "h3"):
         site.host(name)
-    rows = site.launch(ann, Launch(image=tiny.ec2_id, least=6, most=6))
+    rows = site.launch(ann, Launch(image=tiny.uuid, least=6, most=6))
     site.work()
     rows = site.rows([row.uuid for row in rows])
     reports = [

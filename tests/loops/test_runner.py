@@ -84,7 +84,7 @@ def test_who_stops_holds_no_wake(url: Callable[[str], str]) -> None:
 def test_what_fails_of_several_keeps_no_other_from_being_done(
     site: Site, ann: Caller, tiny: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = site.launch(ann, Launch(image=tiny.ec2_id, least=6, most=6))
+    rows = site.launch(ann, Launch(image=tiny.uuid, least=6, most=6))
     bad = rows[2].uuid
     plan = loop.plan
 
@@ -109,7 +109,7 @@ def test_what_fails_of_several_keeps_no_other_from_being_done(
 def test_ports_that_the_engine_refuses_are_told_again_and_the_others_are_there(
     site: Site, ann: Caller, tiny: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = site.launch(ann, Launch(image=tiny.ec2_id, least=6, most=6))
+    rows = site.launch(ann, Launch(image=tiny.uuid, least=6, most=6))
     with site.store.read() as tx:
         ports = tx.referring(Port, [row.uuid for row in rows])
     ensure = site.engine.ensure

@@ -27,7 +27,7 @@ def steps_in(site: Site, seconds: int) -> int:
 
 
 def test_instances_of_a_silent_host_are_looked_at_seldom(site: Site, ann: Caller, tiny: Image) -> None:
-    rows = site.launch(ann, Launch(image=tiny.ec2_id, least=10, most=10))
+    rows = site.launch(ann, Launch(image=tiny.uuid, least=10, most=10))
     site.settle()
     power.stop(ann, site.core, [row.uuid for row in rows])
     site.now += LOST_AFTER
@@ -42,7 +42,7 @@ def test_instances_of_a_silent_host_are_looked_at_seldom(site: Site, ann: Caller
 def test_what_is_asked_while_a_host_is_silent_is_sent_at_once_all_the_same(
     site: Site, ann: Caller, tiny: Image
 ) -> None:
-    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (row,) = site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     site.now += LOST_AFTER
     power.stop(ann, site.core, [row.uuid])
@@ -56,7 +56,7 @@ def test_what_is_asked_while_a_host_is_silent_is_sent_at_once_all_the_same(
 def test_a_host_that_speaks_again_before_it_was_seen_to_be_lost_is_told_at_once(
     site: Site, ann: Caller, tiny: Image
 ) -> None:
-    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (row,) = site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     power.stop(ann, site.core, [row.uuid])
     site.now += LOST_AFTER

@@ -26,7 +26,7 @@ def test_a_token_of_instances_that_are_forgotten_makes_nothing_anew(
     for name in ("TOMBSTONES", "UNLIMITED_TOMBSTONES"):
         monkeypatch.setattr(bounds, name, msgspec.structs.replace(bounds.TOMBSTONES, most=0))
     monkeypatch.setattr(quota, "limit", lambda _project, _resource: None)
-    request = Launch(image=tiny.ec2_id, least=2, most=2, token="once")
+    request = Launch(image=tiny.uuid, least=2, most=2, token="once")
     first = launch(ann, site.core, request)
     site.settle()
     terminate(ann, site.core, [site.row(first[0]).uuid])

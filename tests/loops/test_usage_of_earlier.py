@@ -28,7 +28,7 @@ def _without_size(site: Site, instance: Instance) -> Usage:
 
 
 def test_a_row_without_a_size_gets_one_and_is_not_charged_twice(site: Site, ann: Caller, tiny: Image) -> None:
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid))
     usage = _without_size(site, instance)
     site.settle()
     assert site.row(instance.uuid).assigned.size == instance.assigned.size
@@ -42,7 +42,7 @@ def test_a_row_without_a_size_gets_one_and_is_not_charged_twice(site: Site, ann:
 
 
 def test_a_resize_before_any_loop_looked_charges_the_difference(site: Site, ann: Caller, tiny: Image) -> None:
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     power.stop(ann, site.core, [instance.uuid])
     site.settle()
@@ -54,7 +54,7 @@ def test_a_resize_before_any_loop_looked_charges_the_difference(site: Site, ann:
 
 
 def test_what_a_host_has_cleared_is_given_back(site: Site, ann: Caller, tiny: Image) -> None:
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     power.terminate(ann, site.core, [instance.uuid])
     with site.store.write() as tx:
@@ -69,7 +69,7 @@ def test_what_a_host_has_cleared_is_given_back(site: Site, ann: Caller, tiny: Im
 
 
 def test_a_project_that_has_used_its_quota_up_is_no_obstacle(site: Site, ann: Caller, tiny: Image) -> None:
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid))
     with site.store.write() as tx:
         project = tx.need(Project, ann.project)
         tx.want(project, msgspec.structs.replace(project.wanted, quota={"vcpus": 1, "instances": 1}))

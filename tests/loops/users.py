@@ -197,9 +197,9 @@ class Users:
     def _launch(self) -> None:
         random = self._world.random
         self._count += 1
-        groups = random.sample([group.ec2_id for group in self._world.cloud.groups], random.choice((0, 1, 2)))
+        groups = random.sample([group.uuid for group in self._world.cloud.groups], random.choice((0, 1, 2)))
         request = launch.Launch(
-            image=self._world.cloud.image.ec2_id,
+            image=self._world.cloud.image.uuid,
             least=1,
             most=random.choice((1, 1, 1, 2)),
             groups=tuple(groups),

@@ -48,7 +48,7 @@ def _addresses(tx: Writer, row: Instance) -> tuple[str, str]:
 def test_the_instance_with_less_evidence_yields(
     site: Site, ann: Caller, tiny: Image, evidence: tuple[int, int], who: list[str]
 ) -> None:
-    first, second = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
+    first, second = site.launch(ann, Launch(image=tiny.uuid, most=2))
     names, weights = (
         {first.uuid: "first", second.uuid: "second"},
         dict(zip((first.uuid, second.uuid), evidence, strict=True)),
@@ -59,7 +59,7 @@ def test_the_instance_with_less_evidence_yields(
 
 
 def test_who_yields_gets_addresses_of_its_own(site: Site, ann: Caller, tiny: Image) -> None:
-    first, second = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
+    first, second = site.launch(ann, Launch(image=tiny.uuid, most=2))
     with site.store.write() as tx:
         _share(tx, first, second)
         first_addresses = _addresses(tx, first)
@@ -71,7 +71,7 @@ def test_who_yields_gets_addresses_of_its_own(site: Site, ann: Caller, tiny: Ima
 
 
 def test_a_port_that_is_to_go_leaves_its_addresses_to_one_that_stays(site: Site, ann: Caller, tiny: Image) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     with site.store.write() as tx:
         tx.limited = False
         port = tx.referring(Port, [row.uuid])[0]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_an_administrators_name_means_no_tenants_instance(site: Site, ann: Caller, tiny: Image) -> None:
-    theirs = site.launch(ann, Launch(image=tiny.ec2_id, name="db"))[0]
+    theirs = site.launch(ann, Launch(image=tiny.uuid, name="db"))[0]
     admin = site.caller("ops", {}, admin=True)
     with site.store.read() as tx:
         with pytest.raises(NotFound):
@@ -30,7 +30,7 @@ def test_an_administrators_name_means_no_tenants_instance(site: Site, ann: Calle
 
 
 def test_an_administrator_names_anothers_instance_with_its_project(site: Site, ann: Caller, tiny: Image) -> None:
-    theirs = site.launch(ann, Launch(image=tiny.ec2_id, name="db"))[0]
+    theirs = site.launch(ann, Launch(image=tiny.uuid, name="db"))[0]
     admin = site.caller("ops", {}, admin=True)
     stranger = site.caller("red")
     with site.store.read() as tx:

@@ -104,7 +104,7 @@ def test_no_host_is_given_more_than_it_has(
             need, count = FLAVORS[str(first)], int(str(second))
             could = fits(site, policy, need)
             try:
-                uuids += launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=str(first), least=count, most=count))
+                uuids += launch(ann, site.core, Launch(image=tiny.uuid, flavor=str(first), least=count, most=count))
             except NoCapacity:
                 assert could < count
             else:
@@ -141,7 +141,7 @@ def test_sixty_four_who_launch_at_once_where_little_is_left_are_given_no_more_th
     ann = site.caller("blue", {})
     tiny = site.image(ann)
     space = fits(site, policy, FLAVORS["m1.tiny"])
-    filling = Launch(image=tiny.ec2_id, flavor="m1.tiny", most=max(1, space - spare))
+    filling = Launch(image=tiny.uuid, flavor="m1.tiny", most=max(1, space - spare))
     uuids = launch(ann, site.core, filling)
     site.settle(2)
     start = threading.Barrier(THREADS)
@@ -150,7 +150,7 @@ def test_sixty_four_who_launch_at_once_where_little_is_left_are_given_no_more_th
     def ask(name: str, count: int) -> None:
         start.wait()
         try:
-            launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=name, least=count, most=count))
+            launch(ann, site.core, Launch(image=tiny.uuid, flavor=name, least=count, most=count))
         except NoCapacity:
             refused.append((FLAVORS[name], count))
 
@@ -172,7 +172,7 @@ def test_containers_take_none_of_a_hosts_processors() -> None:
     site.host("small", Capacity(vcpus=1, memory=32768, disk=400))
     ann = site.caller("blue", {})
     root = site.image(ann, "root", kind="container", format="tar")
-    uuids = launch(ann, site.core, Launch(image=root.ec2_id, flavor="basic", least=64, most=64))
+    uuids = launch(ann, site.core, Launch(image=root.uuid, flavor="basic", least=64, most=64))
     site.settle()
     modify(ann, site.core, site.row(uuids[0]).uuid, Change(flavor="unlimited"))
     with site.store.read() as tx:
@@ -192,6 +192,6 @@ def test_a_host_that_was_never_counted_is_counted_from_its_first_instance_on(
 ) -> None:
     with site.store.write() as tx:
         tx.sql.execute(delete(usage).where(usage.c.resource.in_(RESOURCES)))
-    assert site.launch(ann, Launch(image=tiny.ec2_id))[0].assigned.host == "h1"
+    assert site.launch(ann, Launch(image=tiny.uuid))[0].assigned.host == "h1"
     with site.store.read() as tx:
         assert tx.usage("host:h1")["host:h1", "memory"] == 512

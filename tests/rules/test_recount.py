@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_nothing_is_changed_where_all_is_well(site: Site, ann: Caller, tiny: Image) -> None:
-    site.launch(ann, Launch(image=tiny.ec2_id, most=2))
+    site.launch(ann, Launch(image=tiny.uuid, most=2))
     with site.store.write() as tx:
         before = sorted(tx.claims()), tx.usage()
         assert recount.set_right(tx) == []
@@ -27,7 +27,7 @@ def test_nothing_is_changed_where_all_is_well(site: Site, ann: Caller, tiny: Ima
 
 
 def test_what_was_spoiled_is_found_and_set_right(site: Site, ann: Caller, tiny: Image) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     with site.store.write() as tx:
         before = sorted(tx.claims()), tx.usage()
         tx.unclaim("loopback", row.assigned.loopback, row.uuid)
@@ -43,7 +43,7 @@ def test_what_was_spoiled_is_found_and_set_right(site: Site, ann: Caller, tiny: 
 
 
 def test_what_runs_keeps_an_address_that_two_have(site: Site, ann: Caller, tiny: Image) -> None:
-    first, second = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
+    first, second = site.launch(ann, Launch(image=tiny.uuid, most=2))
     with site.store.write() as tx:
         tx.limited = False
         ports = {port.wanted.instance: port for port in tx.referring(Port, [first.uuid, second.uuid])}
@@ -57,12 +57,12 @@ def test_what_runs_keeps_an_address_that_two_have(site: Site, ann: Caller, tiny:
 
 
 def test_a_launch_finds_the_address_that_was_set_free(site: Site, ann: Caller, tiny: Image) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     with site.store.write() as tx:
         port = tx.referring(Port, [row.uuid])[0]
         tx.claim(f"subnet:{port.wanted.subnet}", "172.31.0.5", row)
         recount.set_right(tx)
-    other = launch.launch(ann, site.core, Launch(image=tiny.ec2_id))[0]
+    other = launch.launch(ann, site.core, Launch(image=tiny.uuid))[0]
     with site.store.read() as tx:
         assert tx.referring(Port, [other])[0].assigned.address == "172.31.0.5"
 

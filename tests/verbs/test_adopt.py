@@ -75,9 +75,9 @@ def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     instance = site.launch(
         ann,
         Launch(
-            image=tiny.ec2_id,
-            key_name=key.name,
-            groups=(group.ec2_id,),
+            image=tiny.uuid,
+            keypair=key.uuid,
+            groups=(group.uuid,),
             tags={"Name": "one"},
             volume_tags={"disk": "yes"},
             port_tags={"nic": "yes"},
@@ -170,7 +170,7 @@ def test_what_is_known_or_newer_than_the_store_is_not_adopted(site: Site, ann: C
 def test_what_another_has_is_not_taken_from_it(site: Site, ann: Caller, tiny: Image, row: Instance) -> None:
     spec, body = held(site, row.uuid)
     forget(site, row.uuid)
-    other = launch.launch(ann, site.core, Launch(image=tiny.ec2_id, address=spec.nics[0].address))[0]
+    other = launch.launch(ann, site.core, Launch(image=tiny.uuid, address=spec.nics[0].address))[0]
     with pytest.raises(Conflict, match="others have what it holds"):
         adopt.adopt(ann, site.core, spec, "h1", body)
     with site.store.read() as tx:

@@ -58,7 +58,7 @@ def test_sixty_four_launches_at_once_fill_the_hosts_and_no_more(url: Callable[[s
 
     def one() -> None:
         try:
-            done.append(len(launch(ann, core, Launch(image=tiny.ec2_id, flavor="m1.tiny"))))
+            done.append(len(launch(ann, core, Launch(image=tiny.uuid, flavor="m1.tiny"))))
         except NoCapacity as error:
             refused.append(error)
 
@@ -87,7 +87,7 @@ def test_after_a_drain_was_acknowledged_no_launch_lands_there(
 
     def users() -> None:
         while not over.is_set():
-            launched.append(launch(ann, core, Launch(image=tiny.ec2_id, flavor="m1.tiny", most=3)))
+            launched.append(launch(ann, core, Launch(image=tiny.uuid, flavor="m1.tiny", most=3)))
 
     threads = [threading.Thread(target=users) for _ in range(3)]
     for thread in threads:

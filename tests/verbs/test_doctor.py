@@ -42,7 +42,7 @@ def admin(site: Site) -> Caller:
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     """An instance that runs."""
-    instance = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))[0]
+    instance = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny"))[0]
     site.settle()
     return site.row(instance.uuid)
 

@@ -59,7 +59,7 @@ def test_what_a_flavor_allows_is_its_own_or_follows_from_its_size(site: Site, ro
 def test_a_flavor_goes_where_its_traits_are_and_nowhere_else(
     site: Site, ann: Caller, tiny: Image, root: Caller, fast: str
 ) -> None:
-    request = Launch(image=tiny.ec2_id, flavor=fast)
+    request = Launch(image=tiny.uuid, flavor=fast)
     assert {site.launch(ann, request)[0].assigned.host for _ in range(3)} == {"h2"}
     hosts.change_traits(root, site.core, "h2", remove=["ssd"])
     with pytest.raises(NoCapacity) as caught:
@@ -79,7 +79,7 @@ def test_a_flavor_goes_where_its_traits_are_and_nowhere_else(
 
 
 def test_what_runs_runs_on_without_the_trait(site: Site, ann: Caller, tiny: Image, root: Caller, fast: str) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, flavor=fast))[0]
     site.settle()
     hosts.change_traits(root, site.core, "h2", remove=["ssd"])
     for verb in (stop, start):
@@ -101,7 +101,7 @@ def test_a_host_without_the_trait_does_not_take_the_flavor_by_another_way(
     site: Site, ann: Caller, tiny: Image, root: Caller, fast: str
 ) -> None:
     hosts.set_duty(root, site.core, "h2", "drained")
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     stop(ann, site.core, [row.uuid])
     site.settle()
@@ -137,24 +137,24 @@ def test_a_flavor_may_demand_what_hosts_find_out(site: Site, ann: Caller, tiny: 
     site.plain_host("h3", traits=("kvm", "cpu:avx2"))
     wide = Wanted(vcpus=1, memory=256, disk=2, traits=("cpu:avx2",))
     verbs.create(root, site.core, "wide", wide)
-    assert site.launch(ann, Launch(image=tiny.ec2_id, flavor="wide"))[0].assigned.host == "h3"
+    assert site.launch(ann, Launch(image=tiny.uuid, flavor="wide"))[0].assigned.host == "h3"
 
 
 def test_a_retired_flavor_is_kept_by_who_has_it_and_given_to_nobody(
     site: Site, ann: Caller, tiny: Image, root: Caller, fast: str
 ) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, flavor=fast))[0]
     for _ in range(2):
         assert verbs.offer(root, site.core, uuid_of(site, fast), retired=True).wanted.retired
     assert fast not in {flavor.name for flavor in verbs.listing(ann, site.core)}
     with pytest.raises(InvalidValue):
-        launch(ann, site.core, Launch(image=tiny.ec2_id, flavor=fast))
+        launch(ann, site.core, Launch(image=tiny.uuid, flavor=fast))
     with pytest.raises(Duplicate):
         verbs.create(root, site.core, fast, SMALL)
     site.settle()
     assert site.row(row.uuid).seen.running
     verbs.offer(root, site.core, uuid_of(site, fast))
-    assert site.launch(ann, Launch(image=tiny.ec2_id, flavor=fast))
+    assert site.launch(ann, Launch(image=tiny.uuid, flavor=fast))
 
 
 def test_only_an_administrator_makes_flavors_and_marks_hosts(site: Site, ann: Caller, root: Caller, fast: str) -> None:

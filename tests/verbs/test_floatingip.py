@@ -31,11 +31,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def vms(site: Site, ann: Caller, tiny: Image) -> list[str]:
-    """Two instances' EC2 ids."""
-    uuids = launch(ann, site.core, Launch(image=tiny.ec2_id, least=2, most=2))
+    """Two instances' uuids."""
+    uuids = launch(ann, site.core, Launch(image=tiny.uuid, least=2, most=2))
     site.work()
-    with site.store.read() as tx:
-        return [tx.need(Instance, uuid).ec2_id for uuid in uuids]
+    return uuids
 
 
 def spec(site: Site, floating: FloatingIp) -> FloatingIpSpec:
@@ -63,8 +62,8 @@ def test_a_router_has_an_address_outside_while_something_needs_it(site: Site, an
     red = site.caller("red")
     site.work()
     assert addresses_of(site) == {}
-    uuids = launch(ann, site.core, Launch(image=tiny.ec2_id, least=2, most=2))
-    (other,) = launch(red, site.core, Launch(image=tiny.ec2_id))
+    uuids = launch(ann, site.core, Launch(image=tiny.uuid, least=2, most=2))
+    (other,) = launch(red, site.core, Launch(image=tiny.uuid))
     site.settle()
     addresses = addresses_of(site)
     assert len(set(addresses.values())) == len(addresses) == 2
@@ -75,7 +74,7 @@ def test_a_router_has_an_address_outside_while_something_needs_it(site: Site, an
     power.stop(red, site.core, [site.row(other).uuid])
     site.settle()
     assert addresses_of(site) == {red.project: addresses[red.project]}
-    launch(ann, site.core, Launch(image=tiny.ec2_id))
+    launch(ann, site.core, Launch(image=tiny.uuid))
     site.settle()
     assert addresses_of(site).keys() == addresses.keys()
 
@@ -85,7 +84,7 @@ def test_more_projects_than_addresses(site: Site, tiny: Image) -> None:
     site.core = replace(site.core, place=replace(site.core.place, floating_cidr="203.0.113.0/28"))
     for number in range(12):
         caller = site.caller(f"project-{number}")
-        (uuid,) = launch(caller, site.core, Launch(image=tiny.ec2_id))
+        (uuid,) = launch(caller, site.core, Launch(image=tiny.uuid))
         site.settle()
         assert list(addresses_of(site)) == [caller.project]
         power.terminate(caller, site.core, [site.row(uuid).uuid])
@@ -94,7 +93,7 @@ def test_more_projects_than_addresses(site: Site, tiny: Image) -> None:
 
 
 def test_routers_follow_when_another_range_is_chosen(site: Site, ann: Caller, tiny: Image) -> None:
-    launch(ann, site.core, Launch(image=tiny.ec2_id))
+    launch(ann, site.core, Launch(image=tiny.uuid))
     site.settle()
     moved = replace(site.core, place=replace(site.core.place, floating_cidr="203.0.113.0/24"))
     with site.store.read() as tx:
@@ -107,32 +106,27 @@ def test_routers_follow_when_another_range_is_chosen(site: Site, ann: Caller, ti
         assert recount.differences(tx) == []
 
 
-def uuid_of(site: Site, ident: str) -> str:
-    return site.store.identities(Instance, [ident])[ident].uuid
-
-
 def test_the_order_of_an_instance_names_its_public_address(site: Site, ann: Caller, vms: list[str]) -> None:
-    def public(ident: str) -> str:
+    def public(uuid: str) -> str:
         site.work()
         with site.store.read() as tx:
-            row = tx.by_ec2(Instance, [ident])[ident]
-            return resolve.instance(tx, row, site.core.place).nics[0].public
+            return resolve.instance(tx, tx.need(Instance, uuid), site.core.place).nics[0].public
 
-    def ordered(ident: str) -> str:
+    def ordered(uuid: str) -> str:
         """Return the content digest of the latest order."""
         with site.store.read() as tx:
-            return tx.by_ec2(Instance, [ident])[ident].assigned.content
+            return tx.need(Instance, uuid).assigned.content
 
     loopback, before = public(vms[0]), ordered(vms[0])
     assert loopback.startswith("127.")
     floating = floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0])
+    floatingip.associate(ann, site.core, floating.uuid, instance=vms[0])
     assert public(vms[0]) == floating.assigned.address
     assert ordered(vms[0]) != before
-    floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[1])
+    floatingip.associate(ann, site.core, floating.uuid, instance=vms[1])
     assert (public(vms[0]), public(vms[1])) == (loopback, floating.assigned.address)
     assert ordered(vms[0]) == before
-    floatingip.disassociate(ann, site.core, ident=floating.ec2_id)
+    floatingip.disassociate(ann, site.core, uuid=floating.uuid)
     assert public(vms[1]) != floating.assigned.address
 
 
@@ -140,24 +134,24 @@ def test_an_address_goes_to_a_port_and_comes_back(site: Site, ann: Caller, vms: 
     floating = floatingip.allocate(ann, site.core)
     site.work()
     assert spec(site, floating).port == ""
-    associated = floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0])
+    associated = floatingip.associate(ann, site.core, floating.uuid, instance=vms[0])
     assert associated.wanted.association.startswith("eipassoc-")
-    assert floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0]) == associated
+    assert floatingip.associate(ann, site.core, floating.uuid, instance=vms[0]) == associated
     site.work()
-    (shown,), _ = view.listing(ann, site.core, [uuid_of(site, vms[0])])
+    (shown,), _ = view.listing(ann, site.core, [vms[0]])
     nic = shown.nics[0]
     assert nic.floating == floatingip.listing(ann, site.core)[0].floating
     assert nic.router is not None
     order = spec(site, floating)
     assert (order.port, order.private, order.router) == (nic.port.uuid, nic.port.assigned.address, nic.router.uuid)
     with pytest.raises(Conflict) as caught:
-        floatingip.release(ann, site.core, floating.ec2_id)
+        floatingip.release(ann, site.core, floating.uuid)
     assert caught.value.reason == "in-use"
     floatingip.disassociate(ann, site.core, associated.wanted.association)
     floatingip.disassociate(ann, site.core, address=floating.assigned.address)
     site.work()
     assert spec(site, floating).port == ""
-    floatingip.release(ann, site.core, floating.ec2_id)
+    floatingip.release(ann, site.core, floating.uuid)
     assert floatingip.listing(ann, site.core) == []
     site.work()
     assert ("floatingip", floating.uuid) not in site.engine.specs
@@ -168,12 +162,12 @@ def test_an_address_goes_to_a_port_and_comes_back(site: Site, ann: Caller, vms: 
 
 def test_an_address_moves_only_when_that_is_asked(site: Site, ann: Caller, vms: list[str]) -> None:
     first, second = floatingip.allocate(ann, site.core), floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, first.ec2_id, instance=vms[0])
+    floatingip.associate(ann, site.core, first.uuid, instance=vms[0])
     with pytest.raises(Conflict) as caught:
-        floatingip.associate(ann, site.core, first.ec2_id, instance=vms[1], reassociate=False)
+        floatingip.associate(ann, site.core, first.uuid, instance=vms[1], reassociate=False)
     assert caught.value.reason == "associated"
-    floatingip.associate(ann, site.core, first.ec2_id, instance=vms[1])
-    floatingip.associate(ann, site.core, second.ec2_id, instance=vms[1])
+    floatingip.associate(ann, site.core, first.uuid, instance=vms[1])
+    floatingip.associate(ann, site.core, second.uuid, instance=vms[1])
     instances = {each.floating.uuid: each.instance for each in floatingip.listing(ann, site.core)}
     assert instances[first.uuid] is None
     assert instances[second.uuid] is not None
@@ -184,17 +178,17 @@ def test_an_address_moves_only_when_that_is_asked(site: Site, ann: Caller, vms: 
 
 def test_termination_leaves_the_address_to_its_project(site: Site, ann: Caller, vms: list[str]) -> None:
     floating = floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0])
+    floatingip.associate(ann, site.core, floating.uuid, instance=vms[0])
     site.work()
-    power.terminate(ann, site.core, [uuid_of(site, vms[0])])
+    power.terminate(ann, site.core, [vms[0]])
     (listed_address,) = floatingip.listing(ann, site.core)
     assert listed_address.port is None
     with pytest.raises(Conflict):
-        floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0])
+        floatingip.associate(ann, site.core, floating.uuid, instance=vms[0])
     site.settle()
     assert spec(site, floating).port == ""
     with site.store.read() as tx:
-        assert [row.ec2_id for row in tx.list(Instance)] == [vms[1]]
+        assert [row.uuid for row in tx.list(Instance)] == [vms[1]]
         assert recount.differences(tx) == []
 
 
@@ -207,15 +201,15 @@ def test_what_cannot_be_had(site: Site, ann: Caller, vms: list[str]) -> None:
         floatingip.allocate(ann, site.core, requested_address="198.51.100.77")
     assert caught.value.reason == "address-in-use"
     with pytest.raises(InvalidValue):
-        floatingip.associate(ann, site.core, floating.ec2_id, instance=vms[0], private="172.31.0.250")
+        floatingip.associate(ann, site.core, floating.uuid, instance=vms[0], private="172.31.0.250")
     with pytest.raises(InvalidValue):
-        floatingip.associate(ann, site.core, floating.ec2_id)
+        floatingip.associate(ann, site.core, floating.uuid)
     stranger = site.caller("red")
     for refused in (
-        lambda: floatingip.release(stranger, site.core, floating.ec2_id),
+        lambda: floatingip.release(stranger, site.core, floating.uuid),
         lambda: floatingip.release(stranger, site.core, address=floating.assigned.address),
         lambda: floatingip.disassociate(ann, site.core, "eipassoc-0123456789abcdef0"),
-        lambda: floatingip.listing(stranger, site.core, [floating.ec2_id]),
+        lambda: floatingip.listing(stranger, site.core, [floating.uuid]),
     ):
         with pytest.raises(NotFound):
             refused()
@@ -254,7 +248,7 @@ def test_a_router_without_an_address_says_so_until_it_has_one(site: Site, ann: C
     assert lines.count(("router.address", "failed", NO_WAY_OUT.code)) == 1
     assert (router_row.assigned.address, router_row.seen.present) == ("", True)
     assert router_row.seen.fault is not None
-    floatingip.release(ann, small, floating_ips[2].ec2_id)
+    floatingip.release(ann, small, floating_ips[2].uuid)
     site.work()
     engine.step(small, "router", router.uuid)
     with site.store.read() as tx:

@@ -46,25 +46,25 @@ def well(site: Site) -> None:
 def test_a_host_that_is_drained_keeps_what_it_has_and_gets_nothing_new(
     site: Site, ann: Caller, tiny: Image, root: Caller, duty: Duty
 ) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     for _ in range(2):
         assert verbs.set_duty(root, site.core, "h1", duty).wanted.state == duty
     with pytest.raises(NoCapacity):
-        launch(ann, site.core, Launch(image=tiny.ec2_id))
+        launch(ann, site.core, Launch(image=tiny.uuid))
     power.reboot(ann, site.core, [row.uuid])
     site.settle()
     assert state(site.row(row.uuid)) is State.RUNNING
     assert site.row(row.uuid).seen.reboot == 1
     verbs.set_duty(root, site.core, "h1", "active")
-    assert site.launch(ann, Launch(image=tiny.ec2_id))
+    assert site.launch(ann, Launch(image=tiny.uuid))
     word = {"drained": "host.drain", "maintenance": "host.maintenance"}[duty]
     assert lines(site, known(site)["h1"].uuid) == [word, "host.activate"]
     well(site)
 
 
 def test_a_silent_host_is_lost_once_and_comes_back_without_a_quarrel(site: Site, ann: Caller, tiny: Image) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     silence.watch(site.core)
     host = known(site)["h1"]
@@ -89,7 +89,7 @@ def test_a_host_in_maintenance_may_be_silent(site: Site, root: Caller) -> None:
 
 
 def test_only_a_host_that_holds_nothing_is_removed(site: Site, ann: Caller, tiny: Image, root: Caller) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     with pytest.raises(Conflict, match="holds 1 instance"):
         verbs.remove(root, site.core, "h1")
@@ -104,7 +104,7 @@ def test_only_a_host_that_holds_nothing_is_removed(site: Site, ann: Caller, tiny
     site.settle()  # it goes on reporting
     assert known(site) == {}
     with pytest.raises(NoCapacity):
-        launch(ann, site.core, Launch(image=tiny.ec2_id))
+        launch(ann, site.core, Launch(image=tiny.uuid))
     well(site)
 
 
@@ -112,7 +112,7 @@ def test_a_removed_host_that_is_readmitted_is_as_any_other(site: Site, ann: Call
     verbs.remove(root, site.core, "h1")
     verbs.admit(root, site.core, "h1")
     site.settle()
-    assert site.launch(ann, Launch(image=tiny.ec2_id))[0].assigned.host == "h1"
+    assert site.launch(ann, Launch(image=tiny.uuid))[0].assigned.host == "h1"
     with pytest.raises(NotFound):
         verbs.admit(root, site.core, "h1")
     well(site)
@@ -121,7 +121,7 @@ def test_a_removed_host_that_is_readmitted_is_as_any_other(site: Site, ann: Call
 def test_a_forgotten_host_keeps_its_instances_and_nobody_else_gets_them(
     site: Site, ann: Caller, tiny: Image, root: Caller
 ) -> None:
-    rows = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
+    rows = site.launch(ann, Launch(image=tiny.uuid, most=2))
     site.settle()
     site.now += LOST_AFTER + 1
     lost = site.agents.pop("h1")
@@ -148,7 +148,7 @@ def test_a_forgotten_host_keeps_its_instances_and_nobody_else_gets_them(
 def test_a_removed_host_has_no_usage_left(site: Site, ann: Caller, tiny: Image, root: Caller) -> None:
     site.host("h2")
     verbs.set_duty(root, site.core, "h2", "drained")
-    (row,) = site.launch(ann, Launch(image=tiny.ec2_id))
+    (row,) = site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     assert row.assigned.host == "h1"
     power.terminate(ann, site.core, [row.uuid])
@@ -161,9 +161,9 @@ def test_a_removed_host_has_no_usage_left(site: Site, ann: Caller, tiny: Image, 
 def test_a_host_may_have_ratios_of_its_own(site: Site, ann: Caller, tiny: Image, root: Caller) -> None:
     verbs.set_duty(root, site.core, "h1", "drained")
     site.host("h2", Capacity(vcpus=1))
-    assert len(site.launch(ann, Launch(image=tiny.ec2_id, most=9))) == 1
+    assert len(site.launch(ann, Launch(image=tiny.uuid, most=9))) == 1
     verbs.give(root, site.core, "h2", Overcommit(vcpus=3.0))
-    assert len(site.launch(ann, Launch(image=tiny.ec2_id, most=9))) == 2
+    assert len(site.launch(ann, Launch(image=tiny.uuid, most=9))) == 2
     verbs.give(root, site.core, "h2", Overcommit(vcpus=0.5))  # nothing that is there is touched
     with pytest.raises(InvalidValue):
         verbs.give(root, site.core, "h2", Overcommit(memory=0.0))

@@ -139,7 +139,7 @@ def test_a_host_that_is_readmitted_is_so_by_the_certificates_that_it_has(site: S
 def test_a_host_may_have_what_its_own_instances_start_from(site: Site, core: Core, ann: Caller, tiny: Image) -> None:
     site.image(ann, "other", digest="1" * 64)
     assert join.objects(core, "h1") == frozenset()
-    site.launch(ann, Launch(image=tiny.ec2_id))
+    site.launch(ann, Launch(image=tiny.uuid))
     site.settle()
     assert join.objects(core, "h1") == {"0" * 64}
     assert join.objects(core, "h2") == frozenset()

@@ -24,7 +24,7 @@ from tests.site import Site
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
     """An instance of ann's."""
-    (uuid,) = launch(ann, site.core, Launch(image=tiny.ec2_id))
+    (uuid,) = launch(ann, site.core, Launch(image=tiny.uuid))
     with site.core.store.read() as tx:
         return tx.need(Instance, uuid)
 
@@ -99,7 +99,7 @@ def test_a_container_gets_another_size_while_it_runs(site: Site, ann: Caller) ->
     site.agents["h1"].provider.limits = ProviderLimits(kinds=("machine", "container"))  # type: ignore[misc]
     site.hear("h1")
     image = site.image(ann, "box", format="tar", kind="container")
-    (row,) = site.launch(ann, Launch(image=image.ec2_id, flavor="light"))
+    (row,) = site.launch(ann, Launch(image=image.uuid, flavor="light"))
     site.settle()
     modify(ann, site.core, row.uuid, Change(flavor="vswap-512m"))
     site.settle()
@@ -111,7 +111,7 @@ def test_a_container_gets_another_size_while_it_runs(site: Site, ann: Caller) ->
 @pytest.mark.parametrize(("where", "refusal"), [("host", NoCapacity), ("project", QuotaExceeded)])
 def test_where_there_is_no_room_nothing_changes(site: Site, where: str, refusal: type[Exception]) -> None:
     cay = site.caller("small", {"vcpus": 1} if where == "project" else None)
-    (row,) = site.launch(cay, Launch(image=site.image(cay).ec2_id))
+    (row,) = site.launch(cay, Launch(image=site.image(cay).uuid))
     site.settle()
     stop(cay, site.core, [row.uuid])
     site.settle()

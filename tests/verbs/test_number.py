@@ -34,7 +34,7 @@ def flat(site: Site, ann: Caller) -> Flat:
 
 def one(site: Site, caller: Caller, image: Image, flat: Flat) -> tuple[int, str]:
     """Launch an instance as mcc does: its number and address."""
-    request = Launch(image=image.ec2_id, subnet=flat.subnet, groups=(flat.group,), numbered=True)
+    request = Launch(image=image.uuid, subnet=flat.subnet, groups=(flat.group,), numbered=True)
     row = site.launch(caller, request)[0]
     with site.store.read() as tx:
         (port,) = tx.referring(Port, [row.uuid])
@@ -74,9 +74,9 @@ def test_guests_are_called_by_their_numbers_in_their_network(site: Site, ann: Ca
 
 
 def test_those_of_other_faces_get_numbers_at_the_first_look(site: Site, ann: Caller, tiny: Image, flat: Flat) -> None:
-    rows = site.launch(ann, Launch(image=tiny.ec2_id, most=2))
+    rows = site.launch(ann, Launch(image=tiny.uuid, most=2))
     other = site.caller("green")
-    site.launch(other, Launch(image=tiny.ec2_id))
+    site.launch(other, Launch(image=tiny.uuid))
     one(site, ann, tiny, flat)
     assert [row.assigned.number for row in site.rows([row.uuid for row in rows])] == [0, 0]
     seen = [(view.instance.assigned.number, view.instance.uuid) for view in number.listing(ann, site.core)]
@@ -88,7 +88,7 @@ def test_those_of_other_faces_get_numbers_at_the_first_look(site: Site, ann: Cal
 
 
 def test_a_host_keeps_the_number_with_the_order(site: Site, ann: Caller, tiny: Image) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     number.listing(ann, site.core)
     site.settle()

@@ -46,11 +46,11 @@ def test_a_policy_is_kept(
     site: Site, ann: Caller, tiny: Image, policy: Affinity, least: int, expected_hosts: str
 ) -> None:
     three(site)
-    verbs.create(ann, site.core, "g", Wanted(policy=policy))  # type: ignore[arg-type]
+    group = verbs.create(ann, site.core, "g", Wanted(policy=policy))  # type: ignore[arg-type]
     chosen_hosts: list[str] = []
     try:
         for _ in range(least):  # one after another, as users come
-            row = site.launch(ann, Launch(image=tiny.ec2_id, placementgroup="g"))[0]
+            row = site.launch(ann, Launch(image=tiny.uuid, placementgroup=group.uuid))[0]
             chosen_hosts.append(row.assigned.host or "")
     except NoCapacity:
         assert expected_hosts == ""
@@ -64,19 +64,19 @@ def test_a_policy_is_kept(
 def test_at_once_is_as_one_after_another(site: Site, ann: Caller, tiny: Image) -> None:
     three(site)
     group = verbs.create(ann, site.core, "apart", Wanted(policy="anti-affinity"))
-    rows = site.launch(ann, Launch(image=tiny.ec2_id, placementgroup=group.ec2_id, most=9))
+    rows = site.launch(ann, Launch(image=tiny.uuid, placementgroup=group.uuid, most=9))
     assert sorted(row.assigned.host or "" for row in rows) == ["a", "b", "c"]
     assert {row.wanted.placementgroup for row in rows} == {group.uuid}
     with pytest.raises(NoCapacity):
-        launch(ann, site.core, Launch(image=tiny.ec2_id, placementgroup="apart"))
+        launch(ann, site.core, Launch(image=tiny.uuid, placementgroup=group.uuid))
     with site.store.read() as tx:
         assert "refused 3 by affinity" in tx.journal(ann.project)[-1].detail
-    assert site.launch(ann, Launch(image=tiny.ec2_id))
+    assert site.launch(ann, Launch(image=tiny.uuid))
 
 
 def test_a_body_that_is_going_keeps_others_apart_until_it_is_gone(site: Site, ann: Caller, tiny: Image) -> None:
     group = verbs.create(ann, site.core, "apart", Wanted(policy="anti-affinity"))
-    request = Launch(image=tiny.ec2_id, placementgroup="apart")
+    request = Launch(image=tiny.uuid, placementgroup=group.uuid)
     row = site.launch(ann, request)[0]
     site.settle()
     power.terminate(ann, site.core, [row.uuid])
@@ -97,7 +97,7 @@ def test_a_body_that_is_going_keeps_others_apart_until_it_is_gone(site: Site, an
 
 def test_a_group_goes_along_with_its_instances_order(site: Site, ann: Caller, tiny: Image) -> None:
     group = verbs.create(ann, site.core, "g", Wanted(), {"k": "v"})
-    row = site.launch(ann, Launch(image=tiny.ec2_id, placementgroup="g"))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, placementgroup=group.uuid))[0]
     with site.store.read() as tx:
         nouns = recall(resolve.instance(tx, row, site.core.place).record, "host")
     assert [(noun.uuid, noun.name) for noun in nouns if isinstance(noun, PlacementGroup)] == [(group.uuid, "g")]
@@ -111,7 +111,7 @@ def test_names_are_the_projects_own(site: Site, ann: Caller, tiny: Image) -> Non
         verbs.create(ann, site.core, "", Wanted())
     bob = site.caller("green")
     assert verbs.create(bob, site.core, "g", Wanted()).uuid != group.uuid
-    for ident in (group.ec2_id, "none"):
+    for ident in (group.uuid, "none"):
         with pytest.raises(NotFound):
-            launch(bob, site.core, Launch(image=tiny.ec2_id, placementgroup=ident))
+            launch(bob, site.core, Launch(image=tiny.uuid, placementgroup=ident))
     assert [own_group.uuid for own_group in verbs.listing(ann, site.core)] == [group.uuid]

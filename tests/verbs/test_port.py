@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def instance(site: Site, ann: Caller, tiny: Image) -> str:
     """An instance that runs, by uuid."""
-    (uuid,) = launch(ann, site.core, Launch(image=tiny.ec2_id))
+    (uuid,) = launch(ann, site.core, Launch(image=tiny.uuid))
     site.settle()
     return uuid
 
@@ -108,12 +108,12 @@ def test_the_end_of_an_instance(site: Site, ann: Caller, tiny: Image) -> None:
     given = new(site, ann)
     kept, gone = LaunchInterface(index=0, delete_on_termination=False), LaunchInterface(index=2)
     interfaces = (kept, gone, LaunchInterface(index=1, port=given.uuid))
-    (uuid,) = launch(ann, site.core, Launch(image=tiny.ec2_id, interfaces=interfaces))
+    (uuid,) = launch(ann, site.core, Launch(image=tiny.uuid, interfaces=interfaces))
     site.settle()
     nics = {nic.index: nic.uuid for nic in order(site, uuid).nics}
     assert nics[1] == given.uuid
     floating = floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, floating.ec2_id, port=given.ec2_id)
+    floatingip.associate(ann, site.core, floating.uuid, port=given.uuid)
     with site.store.read() as tx:
         assert tx.need(Instance, uuid).gone is None
     power.terminate(ann, site.core, [uuid])

@@ -34,7 +34,7 @@ VERBS: dict[str, Callable[..., Any]] = {
 
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
-    instance = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    instance = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     return site.row(instance.uuid)
 
@@ -185,7 +185,7 @@ def test_another_projects_instance_is_not_there(site: Site, row: Instance, verb:
 
 
 def test_what_is_protected_is_not_terminated(site: Site, ann: Caller, tiny: Image, row: Instance) -> None:
-    protected_row = site.launch(ann, Launch(image=tiny.ec2_id, protected=True))[0]
+    protected_row = site.launch(ann, Launch(image=tiny.uuid, protected=True))[0]
     with pytest.raises(Conflict) as caught:
         power.terminate(ann, site.core, [row.uuid, protected_row.uuid])
     assert caught.value.reason == "protected"

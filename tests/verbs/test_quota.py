@@ -74,7 +74,7 @@ def test_a_noun_more_than_the_quota_has_is_refused_and_leaves_nothing(site: Site
 def test_what_goes_is_given_back(site: Site, ann: Caller, tiny: Image) -> None:
     site.host()
     before = used(site, ann)
-    row = site.launch(ann, Launch(image=tiny.ec2_id, most=1))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, most=1))[0]
     assert used(site, ann)["ports"] == 1
     image_row = image.register(ann, site.core, "i", ImageWanted(size=5 << 30))
     assert used(site, ann)["imagespace"] == before["imagespace"] + 5
@@ -121,7 +121,7 @@ def test_bytes_of_deleted_images_that_disks_need_take_room(site: Site) -> None:
     mine, others = "a" * 64, "b" * 64
     for digest in (mine, others):
         image_row = site.image(caller, digest[:3], digest=digest)
-        site.launch(caller, Launch(image=image_row.ec2_id, flavor="m1.tiny"))
+        site.launch(caller, Launch(image=image_row.uuid, flavor="m1.tiny"))
         image.deregister(caller, site.core, image_row.uuid)
     stored_sizes = {mine: 2 << 30}
     assert image.room(caller, site.core, stored_sizes.get) == 1 << 30

@@ -197,7 +197,7 @@ def test_what_is_used_is_not_deleted(site: Site, ann: Caller, tiny: Image, web: 
         securitygroup.delete(ann, site.core, default.uuid)
     assert caught.value.reason == "default"
 
-    row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(web.ec2_id,)))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, groups=(web.uuid,)))[0]
     with pytest.raises(Conflict) as caught:
         securitygroup.delete(ann, site.core, web.uuid)
     assert caught.value.reason == "in-use"
@@ -240,7 +240,7 @@ def test_a_deleted_group_is_not_there_even_before_it_is_gone(site: Site, ann: Ca
 
 
 def test_the_members_hosts_learn_of_new_rules(site: Site, ann: Caller, tiny: Image, web: SecurityGroup) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(web.ec2_id,)))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, groups=(web.uuid,)))[0]
     site.settle()
     before = site.row(row.uuid).revision
     securitygroup.authorize(ann, site.core, [rule(22)], uuid=web.uuid)
@@ -255,7 +255,7 @@ def test_listeners_open_what_the_rules_admit_and_no_more(
 ) -> None:
     new_rules = [rule(0), rule(80, port_max=90), rule(5, protocol="udp"), rule(direction="egress")]
     securitygroup.authorize(ann, site.core, new_rules, uuid=web.uuid)
-    row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(web.ec2_id,)))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, groups=(web.uuid,)))[0]
     site.settle()
     ingress = site.agents["h1"].specs()[row.uuid].nics[0].ingress
     assert [(ingress_rule.port_min, ingress_rule.port_max) for ingress_rule in ingress] == [(0, 0), (80, 90)]
@@ -266,7 +266,7 @@ def test_listeners_open_what_the_rules_admit_and_no_more(
 
 
 def test_a_port_is_in_its_groups_and_nowhere_else(site: Site, ann: Caller, tiny: Image, web: SecurityGroup) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(web.ec2_id,)))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, groups=(web.uuid,)))[0]
     site.settle()
     nic = site.agents["h1"].specs()[row.uuid].nics[0]
     assert site.engine.bodies["port", nic.uuid].groups == tuple(sorted(("drop", web.uuid)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def row(site: Site, ann: Caller, tiny: Image) -> Instance:
-    instance = site.launch(ann, Launch(image=tiny.ec2_id, tags={"a": "1", "b": "2"}))[0]
+    instance = site.launch(ann, Launch(image=tiny.uuid, tags={"a": "1", "b": "2"}))[0]
     site.settle()
     return instance
 

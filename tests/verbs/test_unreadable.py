@@ -47,7 +47,7 @@ def admin(site: Site) -> Caller:
 @pytest.fixture
 def rows(site: Site, ann: Caller, tiny: Image) -> list[Instance]:
     """Three instances that run; the second one's row is damaged."""
-    instances = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=3, most=3))
+    instances = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny", least=3, most=3))
     site.settle()
     damage(site, Instance, instances[1].uuid)
     return instances
@@ -113,14 +113,14 @@ def test_a_host_whose_row_is_damaged_takes_no_other_with_it(site: Site, ann: Cal
     damage(site, Host, first.uuid, "seen")
     site.hear("h1")
     site.hear("h2")
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny"))
     site.settle()
     assert instance.assigned.host == "h2"
     assert state(site.row(instance.uuid)) is State.RUNNING
 
 
 def test_a_recovery_makes_the_row_of_a_host_anew(site: Site, ann: Caller, tiny: Image) -> None:
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny"))
     site.settle()
     with site.store.read() as tx:
         (host,) = tx.list(Host)
@@ -138,7 +138,7 @@ def test_a_recovery_makes_the_row_of_a_host_anew(site: Site, ann: Caller, tiny: 
 
 
 def test_an_instance_waits_for_its_end_while_its_ports_row_is_damaged(site: Site, ann: Caller, tiny: Image) -> None:
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny"))
     site.settle()
     with site.store.read() as tx:
         (port,) = tx.referring(Port, [instance.uuid])
@@ -152,9 +152,9 @@ def test_an_instance_waits_for_its_end_while_its_ports_row_is_damaged(site: Site
 def test_an_instance_ends_when_what_was_damaged_at_its_termination_can_be_read_again(
     site: Site, ann: Caller, tiny: Image, cls: type[Noun]
 ) -> None:
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny"))
     address = floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, address.ec2_id, instance=instance.ec2_id)
+    floatingip.associate(ann, site.core, address.uuid, instance=instance.uuid)
     site.settle()
     with site.store.read() as tx:
         (bad,) = tx.list(FloatingIp) if cls is FloatingIp else tx.referring(cls, [instance.uuid])
@@ -175,7 +175,7 @@ def test_a_host_is_given_no_order_that_lacks_what_a_damaged_row_describes(
     site: Site, ann: Caller, tiny: Image, cls: type[Noun]
 ) -> None:
     """It would take from the body what its order does not name."""
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny"))
     site.settle()
     before = site.agents["h1"].book.entries[instance.uuid].spec
     with site.store.read() as tx:
@@ -250,7 +250,7 @@ def test_a_column_of_another_type_is_a_damaged_row(
     site: Site, ann: Caller, admin: Caller, tiny: Image, cls: type[Noun], column: str
 ) -> None:
     only_in_sqlite()
-    instances = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=2, most=2))
+    instances = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny", least=2, most=2))
     site.settle()
     with site.store.read() as tx:
         bad = tx.list(cls)[0]
@@ -271,7 +271,7 @@ def test_a_damaged_line_of_the_journal_stops_nobody(
     site: Site, ann: Caller, admin: Caller, tiny: Image, column: str
 ) -> None:
     only_in_sqlite()
-    first, second = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=2, most=2))
+    first, second = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny", least=2, most=2))
     site.settle()
     power.stop(ann, site.core, [first.uuid])
     with site.store.read() as tx:
@@ -297,7 +297,7 @@ def test_a_text_that_is_none_in_utf8_is_a_damaged_row(
 ) -> None:
     """The driver decodes texts itself, and refused the whole answer for one of them."""
     only_in_sqlite()
-    (instance,) = site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny"))
+    (instance,) = site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny"))
     site.settle()
     with site.store.read() as tx:
         bad = next(row for row in tx.list(cls) if row.uuid != instance.wanted.flavor)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_a_view_has_all_that_is_shown(site: Site, ann: Caller, tiny: Image) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     (shown,), after = view.listing(ann, site.core)
     assert after is None
     assert (shown.instance.uuid, shown.flavor.name, shown.project.name) == (row.uuid, "m1.small", "blue")
@@ -35,7 +35,7 @@ def test_a_view_has_all_that_is_shown(site: Site, ann: Caller, tiny: Image) -> N
 
 
 def test_what_ended_is_shown_without_what_it_held(site: Site, ann: Caller, tiny: Image) -> None:
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     site.settle()
     power.terminate(ann, site.core, [row.uuid])
     site.settle()
@@ -48,7 +48,7 @@ def test_the_login_user_outlives_the_image(site: Site, ann: Caller) -> None:
     """The image is deregistered and, a day later, forgotten: it is still known who logs in, to the guest as well."""
     about = ImageWanted(digest="1" * 64, size=1, virtual_size=1, login_user="admin")
     image_row = image.register(ann, site.core, "debian", about)
-    row = site.launch(ann, Launch(image=image_row.ec2_id))[0]
+    row = site.launch(ann, Launch(image=image_row.uuid))[0]
     site.settle()
     image.deregister(ann, site.core, image_row.uuid)
     site.settle()
@@ -65,9 +65,9 @@ def test_the_login_user_outlives_the_image(site: Site, ann: Caller) -> None:
 
 
 def test_pages_hold_everything_once(site: Site, ann: Caller, tiny: Image) -> None:
-    site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=11, most=11))
+    site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny", least=11, most=11))
     other = site.caller("green")
-    site.launch(other, Launch(image=tiny.ec2_id))
+    site.launch(other, Launch(image=tiny.uuid))
     whole = [shown.instance.uuid for shown in view.listing(ann, site.core)[0]]
     assert len(whole) == 11
     for size in (1, 3, 5, 11, 12):
@@ -93,7 +93,7 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_instances(
 ) -> None:
     seen = set()
     for _ in range(3):
-        site.launch(ann, Launch(image=tiny.ec2_id, flavor="m1.tiny", least=5, most=5))
+        site.launch(ann, Launch(image=tiny.uuid, flavor="m1.tiny", least=5, most=5))
         view.listing(ann, site.core)  # what changed seldom is kept from here on
         with executed(site.store) as statements:
             view.listing(ann, site.core)
@@ -104,7 +104,7 @@ def test_the_number_of_statements_does_not_depend_on_the_number_of_instances(
 
 def test_two_projects_see_nothing_of_each_other(site: Site, ann: Caller, tiny: Image) -> None:
     bob = site.caller("green")
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     key, _ = keypair.create(ann, site.core, "mine")
     private = site.image(ann, "private")
     assert view.listing(bob, site.core) == ([], None)
@@ -133,7 +133,7 @@ def test_two_projects_see_nothing_of_each_other(site: Site, ann: Caller, tiny: I
 
 def test_subnets_tell_how_many_addresses_are_free(site: Site, ann: Caller, tiny: Image) -> None:
     before = network.subnets(ann, site.core)[0].free
-    row = site.launch(ann, Launch(image=tiny.ec2_id))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid))[0]
     assert network.subnets(ann, site.core)[0].free == before - 1
     power.terminate(ann, site.core, [row.uuid])
     assert network.subnets(ann, site.core)[0].free == before - 1

@@ -15,7 +15,7 @@ from pileus.model.host import Host, Wanted
 from pileus.model.host import Seen as HostSeen
 from pileus.model.ids import new_uuid
 from pileus.model.image import Image
-from pileus.model.instance import Instance, Seen, converged
+from pileus.model.instance import Instance, Seen, converged, failed
 from pileus.model.noun import NEVER
 from pileus.rules import comparison
 from pileus.rules.host import REMOVED
@@ -186,7 +186,7 @@ def _ending(row: Instance) -> list[tuple[str, int, str, str]]:
         return []
     if not seen.running and seen.satisfied == n and wanted.on_shutdown == "terminate":
         return [(row.uuid, n, "Client.InstanceInitiatedShutdown", "Instance initiated shutdown")]
-    if seen.fault is not None and seen.fault.permanent and not seen.ever:
+    if failed(row) and seen.fault is not None and wanted.on_failure == "end":
         return [(row.uuid, n, "Server.InternalError", f"{seen.fault.code}: {seen.fault.message}")]
     return []
 

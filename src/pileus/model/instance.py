@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+from pileus.model.injection import InjectedFile
 from pileus.model.noun import NEVER, Claim, Keeper, Noun, Part, Ref, Revision, SeenFault, Usage, host_scope
 from pileus.model.placement import host_vcpus
 
@@ -38,6 +39,10 @@ class Wanted(Part, frozen=True, kw_only=True):
     `metadata_hops` is how far a metadata token may go, `metadata_tags` whether the service tells the tags.
     `login_user` is the image's at the launch, for the image may go; empty for what was launched before it was kept.
     `launchtemplate` is the uuid of the launch template of its launch, which may be gone; empty for none.
+    `files` are put into the guest, and `password`, a hash as in shadow(5), is that of its root; `config_drive`: it has
+    a disk that tells it what the metadata service does; `metadata` is the user's own, for both of them.
+    `on_failure`: what its host can never make is terminated (end), or shown as failed (stay). Within `name_pool`, if
+    that is not empty, no other instance of the project has its name.
     """
 
     flavor: Annotated[str, Ref("flavor", "uses")]
@@ -67,6 +72,12 @@ class Wanted(Part, frozen=True, kw_only=True):
     login_user: str = ""
     launchtemplate: str = ""
     launchtemplate_version: int = 0
+    files: tuple[InjectedFile, ...] = ()
+    password: str = ""
+    metadata: dict[str, str] = {}
+    config_drive: bool = False
+    on_failure: Literal["end", "stay"] = "end"
+    name_pool: str = ""
 
 
 class Size(Part, frozen=True, kw_only=True):
@@ -134,7 +145,8 @@ class Instance(Noun, frozen=True, kw_only=True):
     PREFIX: ClassVar[str] = "i"
     QUOTA: ClassVar[dict[str, int]] = {"instances": 20, "vcpus": 40, "memory": 32_768}
     KEEPER: ClassVar[Keeper] = "host"
-    DROPPED: ClassVar[dict[str, Any]] = {"user_data": "", "public_keys": ()}
+    DROPPED: ClassVar[dict[str, Any]] = {"user_data": "", "public_keys": (), "files": (), "password": ""}
+    SECRET: ClassVar[tuple[str, ...]] = ("files", "password")
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()
@@ -156,13 +168,15 @@ class Instance(Noun, frozen=True, kw_only=True):
         return self.assigned.host or next(iter(self.assigned.clear), "")
 
     def claims(self) -> tuple[Claim, ...]:
-        """Each host that has its body, or may have it; its loopback address; its number."""
+        """Each host that has its body, or may have it; its loopback address, its number, and a name that is unique."""
         assigned = self.assigned
         claims = [(f"host:{host}", self.uuid) for host in dict.fromkeys((assigned.host, *assigned.clear)) if host]
         if assigned.loopback:
             claims.append(("loopback", assigned.loopback))
         if assigned.number:
             claims.append(("mcc", str(assigned.number)))
+        if self.wanted.name_pool:
+            claims.append((name_pool(self.project, self.wanted.name_pool), self.name))
         return tuple(claims)
 
     def amounts(self) -> dict[str, int]:
@@ -211,6 +225,17 @@ def state(instance: Instance) -> State:
     if not seen.running and seen.satisfied == wanted.power.n:
         return State.STOPPED
     return State.PENDING
+
+
+def failed(instance: Instance) -> bool:
+    """Whether its host can never make it, and it stays all the same until it is terminated."""
+    fault = instance.seen.fault
+    return not instance.wanted.gone and fault is not None and fault.permanent and not instance.seen.ever
+
+
+def name_pool(project: str, pool: str) -> str:
+    """The pool of claims in which the names of a project's instances are unique that were launched with this pool."""
+    return f"instance:{project}:{pool}"
 
 
 def login_user(instance: Instance, image: Image | None) -> str:

@@ -51,15 +51,10 @@ def within(place: Place, address: str) -> bool:
         return False
 
 
-def meant(text: str) -> tuple[str, str]:
-    """Parse a person's name for an address into (EC2 id, address), one of them ""."""
-    return (text, "") if text.startswith(f"{FloatingIp.PREFIX}-") else ("", text)
-
-
 def in_use(floating: FloatingIp) -> Conflict:
     """The error for an address that something has."""
     text = f"Address {floating.assigned.address} is in use."
-    return Conflict(text, noun=FloatingIp.KIND, ident=floating.ec2_id, reason="in-use")
+    return Conflict(text, noun=FloatingIp.KIND, ident=floating.uuid, reason="in-use")
 
 
 def check_nat(tx: Reader, floating: FloatingIp) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model.errors import Conflict, Forbidden, InvalidValue, NotFound, QuotaExceeded
+from pileus.model.errors import Conflict, Forbidden, InvalidValue, QuotaExceeded
 from pileus.model.image import Image, State, content, state
 from pileus.model.instance import Instance
 from pileus.model.volume import Volume
@@ -85,27 +85,10 @@ def named(tx: Reader) -> set[str]:
     return digests - {""}
 
 
-def known(images: list[Image]) -> list[Image]:
-    """These images, unless one was forgotten: a host may hold something of that still, no user does. NotFound then."""
-    missing = [image.ec2_id for image in images if image.wanted.gone]
-    if missing:
-        raise find.not_found(Image, missing)
-    return images
-
-
-def needed(caller: Caller, tx: Reader, ident: str) -> Image:
-    """The image that a launch names: by EC2 id, as EC2 has it, or by uuid or name.
-
-    Raises NotFound otherwise, and Conflict while it has no bytes.
-    """
-    try:
-        image = find.by_any(caller, tx, Image, ident)
-    except NotFound:
-        if not ident.startswith("ami-"):
-            raise
-        image = find.by_ec2(caller, tx, Image, [ident])[0]
-    known([image])
+def usable(caller: Caller, tx: Reader, uuid: str) -> Image:
+    """The image that a launch names. Raises NotFound, and Conflict while it has no bytes."""
+    image = find.living(caller, tx, Image, uuid)
     if state(image) is not State.AVAILABLE:
-        text = f"The image ID '{image.ec2_id}' is {state(image)}: nothing can be launched from it."
-        raise Conflict(text, noun="image", ident=image.ec2_id, reason="unavailable")
+        text = f"The {image.label} is {state(image)}: nothing can be launched from it."
+        raise Conflict(text, noun="image", ident=image.uuid, reason="unavailable")
     return image

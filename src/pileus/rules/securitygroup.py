@@ -9,7 +9,6 @@ from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
-from pileus.rules import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,17 +82,9 @@ def within(groups: Iterable[SecurityGroup], router: str, where: str) -> None:
             raise InvalidValue(text, noun="securitygroup", ident=group.uuid, reason="other-vpc")
 
 
-def one(caller: Caller, tx: Reader, ident: str) -> SecurityGroup:
-    """The living group with this EC2 id."""
-    group = find.by_ec2(caller, tx, SecurityGroup, [ident])[0]
-    if group.wanted.gone:
-        raise find.not_found(SecurityGroup, [ident])
-    return group
-
-
-def named(caller: Caller, tx: Reader, name: str) -> SecurityGroup:
-    """The living group with this name on the project's default router. Raises NotFound."""
-    holder = tx.claimed(f"securitygroup:{default_router(caller, tx).uuid}", name)
+def named(caller: Caller, tx: Reader, name: str, router: str = "") -> SecurityGroup:
+    """The living group with this name on a router (by uuid), or on the project's default one. Raises NotFound."""
+    holder = tx.claimed(f"securitygroup:{router or default_router(caller, tx).uuid}", name)
     group = tx.get(SecurityGroup, holder[1]) if holder else None
     if group is None or group.wanted.gone:
         raise absent(name)

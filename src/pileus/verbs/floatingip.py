@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pileus.model.caller import Caller
+    from pileus.model.noun import Noun
     from pileus.rules.core import Core, Place
     from pileus.store.reader import Reader
 
@@ -70,7 +71,7 @@ def _asked(tx: Reader, place: Place, address: str) -> str:
 def associate(
     caller: Caller,
     core: Core,
-    ident: str = "",
+    uuid: str = "",
     address: str = "",
     *,
     instance: str = "",
@@ -78,21 +79,21 @@ def associate(
     private: str = "",
     reassociate: bool = True,
 ) -> FloatingIp:
-    """Give the address (by EC2 id or itself) to an instance's only port, or to the port with EC2 id `port`.
+    """Give the floating address (by uuid, or by `address` itself) to an instance's only port, or to `port`, by uuid.
 
     An address that another port has moves only with `reassociate`. Another address of that port becomes unused.
     """
     with core.store.write() as tx:
-        floating = _one(caller, tx, ident, address)
+        floating = _one(caller, tx, uuid, address)
         target = _target(caller, tx, instance, port)
         if private not in ("", target.assigned.address):
-            raise InvalidValue(f"{private} is not an address of {target.ec2_id}.", ident=private, reason="address")
+            raise InvalidValue(f"{private} is not an address of {target.label}.", ident=private, reason="address")
         if floating.wanted.port == target.uuid:
             return floating
         check_nat(tx, floating)
         if floating.wanted.port and not reassociate:
-            text = f"resource {floating.ec2_id} is already associated with associate-id {floating.wanted.association}"
-            raise Conflict(text, noun=FloatingIp.KIND, ident=floating.ec2_id, reason="associated")
+            text = f"The {floating.label} is already associated ({floating.wanted.association})."
+            raise Conflict(text, noun=FloatingIp.KIND, ident=floating.uuid, reason="associated")
         leave(caller, tx, target)
         wanted = msgspec.structs.replace(floating.wanted, port=target.uuid, association=new_ec2("eipassoc"))
         if floating.wanted.port:
@@ -106,23 +107,22 @@ def associate(
 def _target(caller: Caller, tx: Reader, instance: str, port: str) -> Port:
     """The living port that is meant; Conflict when it is going."""
     if port:
-        candidates = find.by_ec2(caller, tx, Port, [port])
-        owner = candidates[0].ec2_id
+        candidates = [find.present(caller, tx, Port, port)]
+        owner: Noun = candidates[0]
     elif instance:
-        holder = find.by_ec2(caller, tx, Instance, [instance])[0]
-        owner = holder.ec2_id
+        owner = holder = find.present(caller, tx, Instance, instance)
         candidates = port_rules.of_instance(tx, holder.uuid)
         if len(candidates) > 1:
             port_rules.only(tx, holder)
     else:
-        raise InvalidValue("Either an instance or a network interface must be named.", reason="missing")
+        raise InvalidValue("Either an instance or a port must be named.", reason="missing")
     if not candidates or candidates[0].wanted.gone:
-        raise Conflict(f"'{owner}' is being terminated.", noun="instance", ident=owner, reason="state")
+        raise Conflict(f"The {owner.label} is being terminated.", noun="instance", ident=owner.uuid, reason="state")
     return candidates[0]
 
 
-def disassociate(caller: Caller, core: Core, association: str = "", ident: str = "", address: str = "") -> FloatingIp:
-    """Take the address (by its association's id, EC2 id, or itself) from its port; it stays the project's."""
+def disassociate(caller: Caller, core: Core, association: str = "", uuid: str = "", address: str = "") -> FloatingIp:
+    """Take the address (by its association's id, uuid, or itself) from its port; it stays the project's."""
     with core.store.write() as tx:
         if association:
             matches = [candidate for candidate in _all(caller, tx) if candidate.wanted.association == association]
@@ -131,14 +131,14 @@ def disassociate(caller: Caller, core: Core, association: str = "", ident: str =
                 raise NotFound(text, noun=FloatingIp.KIND, ident=association, reason="association")
             floating = matches[0]
         else:
-            floating = _one(caller, tx, ident, address)
+            floating = _one(caller, tx, uuid, address)
         return disassociated(caller, tx, floating) if floating.wanted.port else floating
 
 
-def release(caller: Caller, core: Core, ident: str = "", address: str = "") -> None:
+def release(caller: Caller, core: Core, uuid: str = "", address: str = "") -> None:
     """Give the address back; Conflict while a port has it."""
     with core.store.write() as tx:
-        floating = _one(caller, tx, ident, address)
+        floating = _one(caller, tx, uuid, address)
         check_nat(tx, floating)
         if floating.wanted.port:
             raise in_use(floating)
@@ -147,14 +147,14 @@ def release(caller: Caller, core: Core, ident: str = "", address: str = "") -> N
         tx.wake(floating)
 
 
-def listing(caller: Caller, core: Core, ids: Sequence[str] = (), named: Sequence[str] = ()) -> list[AddressView]:
-    """The project's addresses, all or those with these EC2 ids or addresses (each must exist)."""
+def listing(caller: Caller, core: Core, uuids: Sequence[str] = (), named: Sequence[str] = ()) -> list[AddressView]:
+    """The project's addresses, all or those with these uuids or addresses (each must exist)."""
     with core.store.read() as tx:
         floating_ips = _all(caller, tx)
-        if ids or named:
+        if uuids or named:
             chosen = {
                 floating.uuid
-                for floating in [*(_one(caller, tx, i) for i in ids), *(_one(caller, tx, "", a) for a in named)]
+                for floating in [*(_one(caller, tx, each) for each in uuids), *(_one(caller, tx, "", a) for a in named)]
             }
             floating_ips = [floating for floating in floating_ips if floating.uuid in chosen]
         return views_of(tx, floating_ips)
@@ -164,15 +164,12 @@ def _all(caller: Caller, tx: Reader) -> list[FloatingIp]:
     return [floating for floating in tx.list(FloatingIp, project=caller.project) if not floating.wanted.gone]
 
 
-def _one(caller: Caller, tx: Reader, ident: str, address: str = "") -> FloatingIp:
-    """The project's address with this EC2 id, or this address itself."""
-    if ident:
-        floating = find.by_ec2(caller, tx, FloatingIp, [ident])[0]
-        if floating.wanted.gone:
-            raise find.not_found(FloatingIp, [ident])
-        return floating
+def _one(caller: Caller, tx: Reader, uuid: str, address: str = "") -> FloatingIp:
+    """The project's address with this uuid, or this address itself."""
+    if uuid:
+        return find.living(caller, tx, FloatingIp, uuid)
     if not address:
-        raise InvalidValue("An allocation ID or an address must be named.", reason="missing")
+        raise InvalidValue("A floating address must be named.", reason="missing")
     for candidate in _all(caller, tx):
         if candidate.assigned.address == address:
             return candidate

@@ -18,7 +18,6 @@ from pileus.model.noun import Noun
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
-from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet, Wanted, usable
 from pileus.rules import find, networkacl, routetable, securitygroup
 from pileus.rules.subnet import check_place, subnets_on
@@ -197,7 +196,7 @@ def _complete(caller: Caller, tx: Writer, router: Router) -> None:
 
 
 class Flat(msgspec.Struct, frozen=True, kw_only=True):
-    """A network of one range that everything on it is reached in: EC2 ids of its subnet, and of its open group."""
+    """A network of one range that everything on it is reached in: uuids of its subnet, and of its open group."""
 
     subnet: str
     group: str
@@ -245,7 +244,7 @@ def flat(caller: Caller, core: Core, pool: str) -> Flat:
             tx.add_journal_line(caller, noun, f"{noun.KIND}.create")
             tx.wake(noun)
         tx.add_journal_line(caller, subnet, "subnet.create", outcome="done")
-        return Flat(subnet=subnet.ec2_id, group=new_nouns[-1].ec2_id)
+        return Flat(subnet=subnet.uuid, group=new_nouns[-1].uuid)
 
 
 def _repooled(caller: Caller, tx: Writer, subnet: Subnet, first: str, last: str) -> Flat:
@@ -275,5 +274,5 @@ def _repooled(caller: Caller, tx: Writer, subnet: Subnet, first: str, last: str)
         group = securitygroup.open_(tx, caller.project, router, FLAT)
         tx.add_journal_line(caller, group, "securitygroup.create")
         tx.wake(group)
-        return Flat(subnet=subnet.ec2_id, group=group.ec2_id)
-    return Flat(subnet=subnet.ec2_id, group=tx.need(SecurityGroup, holder[1]).ec2_id)
+        return Flat(subnet=subnet.uuid, group=group.uuid)
+    return Flat(subnet=subnet.uuid, group=holder[1])

@@ -320,7 +320,7 @@ def test_a_launch_notes_a_template_of_its_own_project_alone(account: Account) ->
         made(owner, name)
         (template,) = launchtemplate.listing(owner.caller, cloud.core, [name])
         request = Launch(
-            image=cloud.image.ec2_id, flavor="m1.tiny", launchtemplate=template.uuid, launchtemplate_version=number
+            image=cloud.image.uuid, flavor="m1.tiny", launchtemplate=template.uuid, launchtemplate_version=number
         )
         if refusal:
             with pytest.raises(NotFound, match=refusal):

@@ -294,7 +294,8 @@ def test_text_that_xml_cannot_carry_does_not_break_a_list(mcc: Mcc, monkeypatch:
     # A version that did not look at names may have let it into the database.
     monkeypatch.setattr("pileus.model.tag.check", lambda _: None)
     monkeypatch.setattr("pileus.model.tag.check_text", lambda *_: None)
-    mcc.site.launch(mcc.ann, Launch(image="centos", name="a\x01\x1b[2Jb"))
+    centos = mcc.site.image(mcc.ann, "another", kind="container", format="tar")
+    mcc.site.launch(mcc.ann, Launch(image=centos.uuid, name="a\x01\x1b[2Jb"))
     assert mcc.call("openvz.get_instances", {"all": True})[0]["name"] == "a\ufffd\ufffd[2Jb"
 
 

@@ -6,9 +6,14 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model import addresses
 from pileus.model.errors import InvalidValue
+from pileus.model.floatingip import FloatingIp
+from pileus.model.instance import Instance
+from pileus.model.noun import Noun
+from pileus.model.port import Port
 from pileus.rules import floatingip as floatingip_rules
 from pileus.verbs import floatingip as verbs
 
@@ -37,10 +42,10 @@ def associate(call: Call) -> dict[str, Any]:
     floating = verbs.associate(
         call.caller,
         call.core,
-        args.get("AllocationId", ""),
+        _uuid(call, FloatingIp, "AllocationId"),
         args.get("PublicIp", ""),
-        instance=args.get("InstanceId", ""),
-        port=args.get("NetworkInterfaceId", ""),
+        instance=_uuid(call, Instance, "InstanceId"),
+        port=_uuid(call, Port, "NetworkInterfaceId"),
         private=args.get("PrivateIpAddress", ""),
         reassociate=args.get("AllowReassociation", True),
     )
@@ -59,7 +64,7 @@ def disassociate(call: Call) -> dict[str, Any]:
 def release(call: Call) -> dict[str, Any]:
     """Give an address back."""
     _either(call.args, "AllocationId", "PublicIp")
-    verbs.release(call.caller, call.core, call.args.get("AllocationId", ""), call.args.get("PublicIp", ""))
+    verbs.release(call.caller, call.core, _uuid(call, FloatingIp, "AllocationId"), call.args.get("PublicIp", ""))
     return {}
 
 
@@ -71,8 +76,14 @@ def describe(call: Call) -> dict[str, Any]:
         if not addresses.valid(address):
             text = f"Value ({address[:40]}) for parameter publicIp is invalid: an IPv4 address has four numbers."
             raise InvalidValue(text, ident=address[:40], reason="address")
-    views = verbs.listing(call.caller, call.core, args.get("AllocationIds", ()), args.get("PublicIps", ()))
+    uuids = uuids_of(call, FloatingIp, args.get("AllocationIds", ()))
+    views = verbs.listing(call.caller, call.core, uuids, args.get("PublicIps", ()))
     return paging.listed(args, "Addresses", [_address(call, view) for view in views], _FILTERS)
+
+
+def _uuid(call: Call, cls: type[Noun], parameter: str) -> str:
+    """The uuid of the noun that a parameter names, empty for none. Raises Malformed, NotFound."""
+    return uuid_of(call, cls, call.args[parameter]) if call.args.get(parameter) else ""
 
 
 def _either(args: dict[str, Any], first: str, second: str) -> None:

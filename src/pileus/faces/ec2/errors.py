@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.wire.errors import WireError
+from pileus.model import bounds
 from pileus.model.errors import Fault, PileusError
 from pileus.model.nouns import NOUNS
 
@@ -230,6 +231,9 @@ WORDINGS: dict[tuple[str, str, str], str] = {
     ("InvalidValue", "image", "name"): (
         "AMI names must be between 3 and 128 characters long, of letters, digits, spaces and ( ) [ ] . / - ' @ _"
     ),
+    ("InvalidValue", "instance", "least"): "Invalid value '{ident}' for MinCount: it must be from 1 to MaxCount.",
+    ("InvalidValue", "instance", "most"): f"Invalid value '{{ident}}' for MaxCount: at most {bounds.LAUNCHES.most}.",
+    ("InvalidValue", "instance", "token"): f"ClientToken exceeds the maximum length of {bounds.TOKEN.most} characters.",
     ("InvalidValue", "keypair", "name"): (
         "Value ({ident}) for parameter KeyName is invalid: 1 to 255 printable characters."
     ),

@@ -10,7 +10,7 @@ from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance import shape
-from pileus.faces.ec2.instance.launch import asked
+from pileus.faces.ec2.instance.launch import form
 from pileus.faces.ec2.instance.part import InstanceParts
 from pileus.faces.ec2.instance.template import VERSION_WORDS, chosen, launch_args, version_word
 from pileus.faces.ec2.names import ec2_id
@@ -24,9 +24,6 @@ from pileus.rules.instance.view import InstanceView
 from pileus.rules.launchtemplate import version_of
 from pileus.verbs import launchtemplate as verbs
 from pileus.verbs.instance import view as instances
-
-_ANY_IMAGE = "ami-00000000000000000"
-"""An image id in the place of one that a template leaves to launches."""
 
 
 @action("CreateLaunchTemplate")
@@ -59,8 +56,7 @@ def add_version(call: Call) -> dict[str, Any]:
 
 def _checked(data: dict[str, Any]) -> dict[str, Any]:
     """The data, whose parameters RunInstances would take as well. Raises as that does."""
-    # An image's snapshot may be named, which only the launch can compare.
-    launch = asked({"ImageId": _ANY_IMAGE, "MinCount": 1, "MaxCount": 1, **launch_args(data)})
+    launch = form(launch_args(data))
     sizes.check_user_data(launch.user_data)
     sizes.check(launch)
     for tags in (launch.tags, launch.volume_tags, launch.port_tags):

@@ -104,7 +104,7 @@ def _run_instance(
     if len(keys) > bounds.PUBLIC_KEYS_SIZE.most:
         raise InvalidValue(f"A public key has at most {bounds.PUBLIC_KEYS_SIZE.most} characters", reason="key")
     request = Launch(
-        image=chosen.ec2_id,
+        image=chosen.uuid,
         flavor=type,
         name=called,
         tags={"Name": called} if called else {},

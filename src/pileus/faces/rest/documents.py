@@ -11,7 +11,7 @@ from pileus.model.errors import NotFound
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
 from pileus.model.image import Image, content, state
-from pileus.model.instance import Instance
+from pileus.model.instance import Instance, failed
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
 from pileus.model.statistics import Statistics
@@ -62,9 +62,12 @@ def whole(value: Any) -> Any:
 
 def document(noun: Noun) -> dict[str, Any]:
     """One noun: `id` is the public one, times are seconds since the epoch, `wanted` without secrets."""
-    wanted = whole(noun.wanted)
+    wanted, assigned = whole(noun.wanted), whole(noun.assigned)
+    # After a recovery an instance keeps what was wanted of it before.
+    before = ((assigned or {}).get("unheard") or {}).get("wanted", {})
     for field in noun.SECRET:
         wanted.pop(field, None)
+        before.pop(field, None)
     return {
         "kind": noun.KIND,
         "id": noun.ec2_id,
@@ -77,7 +80,7 @@ def document(noun: Noun) -> dict[str, Any]:
         "created": noun.created,
         "gone": noun.gone,
         "wanted": wanted,
-        "assigned": whole(noun.assigned),
+        "assigned": assigned,
         "seen": whole(noun.seen),
     }
 
@@ -87,7 +90,7 @@ def instance_document(view: InstanceView, liveness: Heard) -> dict[str, Any]:
     image = view.image
     return {
         **document(view.instance),
-        "state": str(view.state),
+        "state": "error" if failed(view.instance) and view.instance.wanted.on_failure == "stay" else str(view.state),
         "flavor": view.flavor.name,
         "image": image.name if image else "",
         "login_user": view.login_user,

@@ -9,28 +9,31 @@ import msgspec
 from msgspec import Meta
 
 from pileus.faces.rest import documents, networking
+from pileus.faces.rest import documents, launch
 from pileus.faces.rest.explain import explain
 from pileus.faces.wire.typed import Route, TypedRequest
+from pileus.model import addresses, quota
 from pileus.model import listing as pages
-from pileus.model import quota
 from pileus.model.allowance import Allowance
 from pileus.model.caller import Caller
 from pileus.model.credential import Credential
 from pileus.model.errors import InvalidValue
 from pileus.model.flavor import Flavor
 from pileus.model.flavor import Wanted as FlavorWanted
+from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Duty, Host, Overcommit
 from pileus.model.image import Image
 from pileus.model.instance import Body, Instance
 from pileus.model.noun import Noun
+from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
 from pileus.model.user import User
-from pileus.rules import floatingip as floatingip_rules
 from pileus.rules.core import Core
 from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
-from pileus.verbs.instance import console, launch, power, stats, view
+from pileus.verbs.instance import console, power, stats, view
+from pileus.verbs.instance.launch import launch as launch_verb
 
 MOST = 1000
 """How many nouns one page of a list has at most."""
@@ -226,7 +229,7 @@ def _capture_image(request: TypedRequest) -> dict[str, Any]:
 
 
 def _launch(request: TypedRequest) -> dict[str, Any]:
-    uuids = launch.launch(request.caller, request.core, request.read(launch.Launch))
+    uuids = launch_verb(request.caller, request.core, launch.read(request))
     views = view.launched(request.caller, request.core, uuids)
     with request.core.store.read() as tx:
         return {"instances": documents.documents(request.core, tx, [instance_view.instance for instance_view in views])}
@@ -316,21 +319,27 @@ def _associate_address(request: TypedRequest) -> dict[str, Any]:
     instance = to.instance
     if instance:
         with request.core.store.read() as tx:
-            instance = documents.one(request.caller, tx, Instance, instance).ec2_id
-    meant = floatingip_rules.meant(request.path["id"])
+            instance = documents.one(request.caller, tx, Instance, instance).uuid
+    port = documents.uuid_of(request, Port, to.port) if to.port else ""
     floating = floatingip.associate(
-        request.caller, request.core, *meant, instance=instance, port=to.port, reassociate=to.reassociate
+        request.caller, request.core, *_address(request), instance=instance, port=port, reassociate=to.reassociate
     )
     return _document(request, floating)
 
 
+def _address(request: TypedRequest) -> tuple[str, str]:
+    """The uuid of the floating address that the path names, or the address itself; one of them is empty."""
+    ident = request.path["id"]
+    return ("", ident) if addresses.valid(ident) else (documents.uuid_of(request, FloatingIp), "")
+
+
 def _disassociate_address(request: TypedRequest) -> dict[str, Any]:
-    floating = floatingip.disassociate(request.caller, request.core, "", *floatingip_rules.meant(request.path["id"]))
+    floating = floatingip.disassociate(request.caller, request.core, "", *_address(request))
     return _document(request, floating)
 
 
 def _release_address(request: TypedRequest) -> dict[str, Any]:
-    floatingip.release(request.caller, request.core, *floatingip_rules.meant(request.path["id"]))
+    floatingip.release(request.caller, request.core, *_address(request))
     return {}
 
 
@@ -383,7 +392,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "flavors/{id}/traits", _demand, "Change what it demands of hosts.", NewTraits),
     Route("POST", "flavors/{id}/retire", _offered(retired=True), "Launch nothing in it any more."),
     Route("POST", "flavors/{id}/offer", _offered(retired=False), "Offer it again."),
-    Route("POST", "instances", _launch, "Launch instances.", launch.Launch, 201, launches=_launches),
+    Route("POST", "instances", _launch, "Launch instances.", launch.NewInstances, 201, launches=_launches),
     Route("POST", "instances/{id}/start", _powered(power.start), "Want it running."),
     Route("POST", "instances/{id}/stop", _powered(power.stop), "Want it stopped."),
     Route("POST", "instances/{id}/reboot", _powered(power.reboot), "Have it go down and come up again."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -39,18 +39,14 @@ class LaunchInterface(NewPort, frozen=True, kw_only=True, omit_defaults=True):
     map_public: bool | None = None
 
 
-class PlannedInterface(msgspec.Struct):
-    """An interface with the nouns that it names, and its addresses for each instance, the primary one first.
-
-    `port` is the port that is given, None where one is made.
-    """
+class PlannedInterface(NamedTuple):
+    """An interface with the nouns that it names. `port` is the port that is given, None where one is made."""
 
     interface: LaunchInterface
     subnet: Subnet
     network: Network
     groups: tuple[SecurityGroup, ...] = ()
     port: Port | None = None
-    addresses: list[tuple[str, ...]] = []
 
 
 def check(interfaces: Sequence[LaunchInterface], most: int) -> None:
@@ -79,7 +75,7 @@ def check(interfaces: Sequence[LaunchInterface], most: int) -> None:
 
 
 def planned(caller: Caller, tx: Reader, interface: LaunchInterface, zone: str) -> PlannedInterface:
-    """The interface without its addresses. Raises Conflict, InvalidValue, NotFound."""
+    """The interface with what it names, before it has addresses. Raises Conflict, InvalidValue, NotFound."""
     if interface.port:
         port = find.living(caller, tx, Port, interface.port)
         rules.check_available(port)
@@ -88,7 +84,7 @@ def planned(caller: Caller, tx: Reader, interface: LaunchInterface, zone: str) -
             raise InvalidValue(text, noun=Port.KIND, ident=port.uuid, reason="project")
         subnet = tx.need(Subnet, port.wanted.subnet)
         network = tx.need(Network, port.wanted.network)
-        return PlannedInterface(interface, subnet, network, port=port, addresses=[port.assigned.addresses])
+        return PlannedInterface(interface, subnet, network, port=port)
     if interface.subnet:
         subnet = find.living(caller, tx, Subnet, interface.subnet)
     else:
@@ -98,29 +94,36 @@ def planned(caller: Caller, tx: Reader, interface: LaunchInterface, zone: str) -
     return PlannedInterface(interface, subnet, network, groups)
 
 
-def addressed(tx: Reader, interfaces: Sequence[PlannedInterface], least: int, most: int) -> int:
-    """Find addresses for the interfaces of `least` to `most` instances; for how many there are. Raises NoCapacity.
+def addressed(tx: Reader, interfaces: Sequence[PlannedInterface], least: int, most: int) -> list[list[tuple[str, ...]]]:
+    """By interface the addresses of `least` to `most` instances, the primary one first; none is taken twice.
 
-    Raises InvalidValue for an address that cannot be had.
+    An interface may have addresses for more instances than another one has. Raises NoCapacity, and InvalidValue for an
+    address that cannot be had.
     """
-    own = [each for each in interfaces if each.port is None]
-    named = [address for each in own for address in (each.interface.address, *each.interface.secondaries) if address]
-    reserved = set(named)
-    for each in own:
-        for address in filter(None, (each.interface.address, *each.interface.secondaries)):
-            network_rules.free_addresses(tx, each.subnet, 1, 1, address)
-        free_count = (not each.interface.address) + each.interface.more
-        if not free_count:
-            each.addresses = [(each.interface.address, *each.interface.secondaries)]
-            continue
-        free = network_rules.free_addresses(tx, each.subnet, least * free_count, most * free_count, reserved=reserved)
-        most = min(most, len(free) // free_count)
-        each.addresses = [
-            _ordered(each.interface, free[first : first + free_count])
-            for first in range(0, most * free_count, free_count)
-        ]
-        reserved.update(free[: most * free_count])
-    return most
+    own = [each.interface for each in interfaces if each.port is None]
+    reserved = {address for each in own for address in (each.address, *each.secondaries) if address}
+    addresses: list[list[tuple[str, ...]]] = []
+    for each in interfaces:
+        addresses.append(_addresses(tx, each, least, most, reserved))
+        most = min(most, len(addresses[-1]))
+        reserved.update(address for instance in addresses[-1] for address in instance)
+    return addresses
+
+
+def _addresses(
+    tx: Reader, planned_interface: PlannedInterface, least: int, most: int, reserved: set[str]
+) -> list[tuple[str, ...]]:
+    if planned_interface.port is not None:
+        return [planned_interface.port.assigned.addresses]
+    interface, subnet = planned_interface.interface, planned_interface.subnet
+    for address in filter(None, (interface.address, *interface.secondaries)):
+        network_rules.free_addresses(tx, subnet, 1, 1, address)
+    count = (not interface.address) + interface.more
+    if not count:
+        return [(interface.address, *interface.secondaries)]
+    free = network_rules.free_addresses(tx, subnet, least * count, most * count, reserved=reserved)
+    whole = len(free) // count * count
+    return [_ordered(interface, free[first : first + count]) for first in range(0, whole, count)]
 
 
 def _ordered(interface: LaunchInterface, free: list[str]) -> tuple[str, ...]:
@@ -129,14 +132,16 @@ def _ordered(interface: LaunchInterface, free: list[str]) -> tuple[str, ...]:
     return (free[0], *interface.secondaries, *free[1:])
 
 
-def new_port(each: PlannedInterface, number: int, instance: Instance, tags: Mapping[str, str], *, alone: bool) -> Port:
-    """The port of an interface that is made for an instance, the launch's `number`-th; `alone`: it has no other."""
+def new_port(
+    each: PlannedInterface, own: Sequence[str], instance: Instance, tags: Mapping[str, str], *, alone: bool
+) -> Port:
+    """The port of an interface that is made for an instance, with its `own` addresses; `alone`: it has no other."""
     interface, map_public = each.interface, each.interface.map_public
     if map_public is None:
         map_public = alone and each.subnet.wanted.map_public
     port = rules.new(
         each.subnet,
-        each.addresses[number],
+        own,
         each.groups,
         tags,
         instance=instance.uuid,

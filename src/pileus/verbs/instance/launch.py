@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from pileus.model import bounds, quota, sizes, tag
-from pileus.model.errors import DryRun, InvalidValue, QuotaExceeded, TokenReused
+from pileus.model import bounds, injection, quota, sizes, tag
+from pileus.model.errors import DryRun, Duplicate, InvalidValue, QuotaExceeded, TokenReused, Unsupported
+from pileus.model.flavor import DEFAULT as DEFAULT_FLAVOR
 from pileus.model.floatingip import FloatingIp
 from pileus.model.ids import new_ec2, new_uuid
-from pileus.model.image import Image, content, kind_of
-from pileus.model.instance import LAUNCH, Assigned, Instance, Size, State, Wanted
+from pileus.model.image import content, kind_of
+from pileus.model.injection import InjectedFiles, Password
+from pileus.model.instance import LAUNCH, Assigned, Instance, Size, State, Wanted, name_pool
+from pileus.model.keypair import KeyPair
 from pileus.model.launchtemplate import LaunchTemplate
-from pileus.model.network import Network
 from pileus.model.placement import Decision, Need, explanation, host_vcpus
+from pileus.model.placementgroup import PlacementGroup
 from pileus.model.project import Project
-from pileus.model.securitygroup import SecurityGroup
 from pileus.model.sizes import Base64, Description, Hops, Ident, Idents, PublicKeys, Tags, Token
-from pileus.model.subnet import Subnet
 from pileus.model.volume import DEFAULT_TYPE, Volume
 from pileus.model.volume import Wanted as VolumeWanted
-from pileus.rules import find, keypair, securitygroup
+from pileus.rules import find
 from pileus.rules import flavor as flavor_rules
 from pileus.rules import image as image_rules
 from pileus.rules import network as network_rules
@@ -41,7 +42,7 @@ from pileus.verbs.instance import view
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.flavor import Flavor
-    from pileus.model.placementgroup import PlacementGroup
+    from pileus.model.image import Image
     from pileus.rules.core import Core
     from pileus.rules.instance.view import InstanceView
     from pileus.store.writer import Writer
@@ -50,29 +51,47 @@ if TYPE_CHECKING:
 GIB = 1 << 30
 
 
-class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The parameters of a launch. `image`, `subnet`, `groups` by EC2 id; `user_data` base64; `disk` GiB (0: as needed).
+class LaunchDisk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A further disk of an instance: `size` GiB, beginning as `image` (a uuid) or empty. No launch makes one yet."""
 
-    `placementgroup` is a placement group's name or id. `numbered` ones have their numbers from the beginning, and are
-    called by them in their network. `map_public`: the port's public address is the loopback one; None: as its subnet
-    says. `launchtemplate` is the uuid of the launch template that the parameters came from, if any: a face merges them,
-    and the verb notes the template and its version.
-    says. `interfaces` are all of an instance's, by uuids, in place of subnet, address, groups, `map_public` and
-    `port_description`, which are of the only one.
+    size: Annotated[int, Meta(ge=0, le=bounds.DISK.most)] = 0
+    image: Ident = ""
+    device: Ident = ""
+    type: Ident = DEFAULT_TYPE
+    delete_on_termination: bool = True
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The parameters of a launch. Nouns are named by uuid, a flavor by its name; `user_data` is base64.
+
+    - `disk` is GiB of the root disk, 0: as much as is needed. `disks` are further ones.
+    - `interfaces` are all of an instance's, in place of `subnet`, `address`, `groups`, `map_public` and
+      `port_description`, which are of the only one. `map_public`: the port's public address is the loopback one; None:
+      as its subnet says.
+    - `public_keys` may log in beside that of `keypair`. `password` is root's, or a hash of it as in shadow(5).
+    - `files` are put into the guest at its first boot. `metadata` are words of the user's that it is told. With
+      `config_drive` a disk tells it, where no metadata service is reached.
+    - `on_failure` of what a host can never make: it is terminated (end), or stays as failed (stay).
+    - `name` is unique in the project among instances of the same `name_pool`; of an empty one it need not be.
+    - `numbered` ones have their numbers from the beginning, and are called by them in their network.
+    - `launchtemplate` is the launch template that the parameters came from, if any: a face merges them, and the verb
+      notes the template and its version.
 
     As many as possible from `least` to `most` are launched, or none. Defaults are left out of the form that a client
     token remembers: a later version may add fields.
     """
 
     image: Ident
-    flavor: Ident = "m1.small"
+    flavor: Ident = DEFAULT_FLAVOR
     least: int = 1
     most: int = 1
     name: Annotated[str, Meta(max_length=bounds.TAG_VALUE.most)] = ""
-    key_name: Ident = ""
+    name_pool: Ident = ""
+    keypair: Ident = ""
     public_keys: PublicKeys = ()
+    password: Password = ""
+    files: InjectedFiles = ()
     groups: Idents = ()
-    group_names: Idents = ()
     subnet: Ident = ""
     address: Ident = ""
     map_public: bool | None = None
@@ -81,14 +100,19 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     zone: Ident = ""
     placementgroup: Ident = ""
     user_data: Base64 = ""
+    metadata: Tags = {}
+    config_drive: bool = False
     tags: Tags = {}
     volume_tags: Tags = {}
     port_tags: Tags = {}
     token: Token = ""
     on_shutdown: Literal["stop", "terminate"] = "stop"
+    on_failure: Literal["end", "stay"] = "end"
     protected: bool = False
     disk: Annotated[int, Meta(ge=0, le=bounds.DISK.most)] = 0
     volume_type: Ident = DEFAULT_TYPE
+    disks: Annotated[tuple[LaunchDisk, ...], Meta(max_length=bounds.LISTED.most)] = ()
+    kernel_arguments: Description = ""
     metadata_v2_only: bool = False
     metadata_enabled: bool = True
     metadata_tags: bool = True
@@ -99,18 +123,28 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     launchtemplate: Ident = ""
     launchtemplate_version: int = 0
 
+    def remembered(self) -> object:
+        """The parameters as a client token remembers them: of a password not even a digest is kept."""
+        return msgspec.to_builtins(msgspec.structs.replace(self, password=""))
 
-class _Plan(msgspec.Struct):
-    """The objects and addresses that a launch resolves to, before anything is written."""
 
-    flavor: Flavor
+class _Sources(NamedTuple):
+    """Step 1: the nouns that a launch names, and its disk's size in GiB."""
+
     image: Image
+    flavor: Flavor
     disk: int
-    public_keys: tuple[str, ...]
-    interfaces: list[PlannedInterface]
-    together: PlacementGroup | None
-    need: Need
-    placed: Decision
+    keypair: KeyPair | None
+    placementgroup: PlacementGroup | None
+    interfaces: tuple[PlannedInterface, ...]
+
+
+class _Places(NamedTuple):
+    """Step 2: a host for each instance, and by interface the addresses of each instance."""
+
+    decision: Decision
+    hosts: list[str]
+    addresses: list[list[tuple[str, ...]]]
 
 
 def launch(caller: Caller, core: Core, request: Launch) -> list[str]:
@@ -138,6 +172,8 @@ def shown(caller: Caller, core: Core, request: Launch) -> list[InstanceView]:
 def _tried(caller: Caller, core: Core, request: Launch) -> tuple[list[str], list[InstanceView] | None]:
     """The instances, and their views unless the token was an old one."""
     _check(request)
+    # Hashed before the turn of the writers, and before anything keeps it.
+    request = msgspec.structs.replace(request, password=injection.hashed(request.password))
     try:
         return _launch(caller, core, request)
     except (place.Nowhere, place.Silent) as nowhere:
@@ -146,42 +182,59 @@ def _tried(caller: Caller, core: Core, request: Launch) -> tuple[list[str], list
 
 
 def _launch(caller: Caller, core: Core, request: Launch) -> tuple[list[str], list[InstanceView] | None]:
+    parameters = request.remembered() if request.token else None
     with core.store.write() as tx:
         if request.token:
-            before = tx.repeated(caller.project, LAUNCH, request.token, msgspec.to_builtins(request))
+            before = tx.repeated(caller.project, LAUNCH, request.token, parameters)
             if before is not None:
                 return list(before), None
-        plan = _resolve(caller, core, tx, request)
+        sources = _sources(caller, core, tx, request)
+        places = _places(caller, core, tx, request, sources)
         if request.dry_run:
-            raise DryRun("Request would have succeeded, but DryRun flag is set.")
-        views = _write(caller, core, tx, request, plan)
-        uuids = [each.instance.uuid for each in views]
+            raise DryRun("The launch would have succeeded.")
+        instances = _instances(caller, core, tx, request, sources, places)
+        views = _write(caller, tx, request, sources, places, instances)
+        uuids = [instance.uuid for instance in instances]
         if request.token:
-            tx.remember(caller.project, LAUNCH, request.token, msgspec.to_builtins(request), uuids)
+            tx.remember(caller.project, LAUNCH, request.token, parameters, uuids)
         return uuids, views
 
 
+# -- what shows without the store --------------------------------------------------------------------------------------
+
+
 def _check(request: Launch) -> None:
-    if not 1 <= request.least <= request.most:
-        text = f"Invalid value '{request.least}' for MinCount: it must be from 1 to MaxCount ({request.most})."
-        raise InvalidValue(text, reason="count")
-    if request.most > bounds.LAUNCHES.most:
-        text = f"Invalid value '{request.most}' for MaxCount: at most {bounds.LAUNCHES.most}."
-        raise InvalidValue(text, reason="count")
-    if request.address and request.most > 1:
-        raise InvalidValue("An address can be given to one instance only.", reason="address-count")
+    _check_count(request)
+    if request.disks:
+        raise Unsupported("Instances are launched with their root disk alone: this cloud has no further disks yet.")
+    if request.kernel_arguments:
+        raise Unsupported("A guest boots its own kernel: arguments for it belong into the image.")
     if len(request.token) > bounds.TOKEN.most:
-        text = f"ClientToken exceeds the maximum length of {bounds.TOKEN.most} characters."
-        raise InvalidValue(text, reason="token")
+        text = f"A client token has at most {bounds.TOKEN.most} characters."
+        raise InvalidValue(text, noun=Instance.KIND, reason="token")
     sizes.check_user_data(request.user_data)
+    injection.check_files(request.files)
     interface_plan.check(request.interfaces, request.most)
     port_rules.check(NewPort(description=request.port_description))
     if request.login_user:
         image_rules.check_login(request.login_user)
-    for tags in (request.tags, request.volume_tags, request.port_tags, {"Name": request.name}):
+    for tags in (request.tags, request.volume_tags, request.port_tags, request.metadata, {"Name": request.name}):
         tag.check(tags)
     sizes.check(request)
     _check_keys(request.public_keys)
+
+
+def _check_count(request: Launch) -> None:
+    if not 1 <= request.least <= request.most:
+        text = f"The least number of instances is from 1 to the most ({request.most}), not {request.least}."
+        raise InvalidValue(text, noun=Instance.KIND, ident=str(request.least), reason="least")
+    if request.most > bounds.LAUNCHES.most:
+        text = f"A launch has at most {bounds.LAUNCHES.most} instances, not {request.most}."
+        raise InvalidValue(text, noun=Instance.KIND, ident=str(request.most), reason="most")
+    if request.address and request.most > 1:
+        raise InvalidValue("An address can be given to one instance only.", reason="address-count")
+    if request.name_pool and (not request.name or request.most > 1):
+        raise InvalidValue("A unique name is given to one instance only, and is not empty.", reason="combination")
 
 
 def _check_keys(keys: tuple[str, ...]) -> None:
@@ -192,57 +245,72 @@ def _check_keys(keys: tuple[str, ...]) -> None:
         raise InvalidValue(text, reason="key")
 
 
-def _resolve(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Plan:
-    wanted_image = image_rules.needed(caller, tx, request.image)
-    size = flavor_rules.named(tx, request.flavor)
-    disk = _disk(request, wanted_image, size)
-    keys = request.public_keys
-    if request.key_name:
-        keys = (keypair.named(caller, tx, request.key_name).wanted.public_key, *keys)
+# -- step 1: the nouns that are named ----------------------------------------------------------------------------------
+
+
+def _sources(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Sources:
+    image = image_rules.usable(caller, tx, request.image)
+    flavor = flavor_rules.named(tx, request.flavor)
     if request.zone not in ("", core.place.zone):
         raise InvalidValue(f"Invalid availability zone: [{request.zone}]", ident=request.zone, reason="zone")
     if request.launchtemplate:
         template = find.living(caller, tx, LaunchTemplate, request.launchtemplate)
         version_of(template, str(request.launchtemplate_version))
-    interfaces = [interface_plan.planned(caller, tx, each, request.zone) for each in request.interfaces]
-    together = placementgroup_rules.named(caller, tx, request.placementgroup) if request.placementgroup else None
-    need = _need(request, size, wanted_image, disk, together)
-    plan = _Plan(size, wanted_image, disk, keys, interfaces or [_only(caller, tx, request)], together, need, Decision())
-    most = _within_quota(caller, tx, request, size, need)
-    member_counts = placementgroup_rules.members(tx, together) if together else {}
-    plan.placed = place.choose(tx, core, need, request.least, most, size.name, member_counts)
-    count = interface_plan.addressed(tx, plan.interfaces, request.least, len(plan.placed.hosts))
-    plan.placed.hosts = plan.placed.hosts[:count]
-    return plan
-
-
-def _only(caller: Caller, tx: Writer, request: Launch) -> PlannedInterface:
-    """The interface of a launch that describes one, or none."""
-    if request.subnet:
-        subnet = find.by_ec2(caller, tx, Subnet, [request.subnet])[0]
-    else:
-        subnet = network_rules.default_subnet(caller, tx, request.zone)
-    network = tx.need(Network, subnet.wanted.network)
-    interface = LaunchInterface(
-        address=request.address, map_public=request.map_public, description=request.port_description
+    _check_name(caller, tx, request)
+    interfaces = request.interfaces or (_only(request),)
+    return _Sources(
+        image=image,
+        flavor=flavor,
+        disk=_disk(request, image, flavor),
+        keypair=find.living(caller, tx, KeyPair, request.keypair) if request.keypair else None,
+        placementgroup=_placementgroup(caller, tx, request),
+        interfaces=tuple(interface_plan.planned(caller, tx, each, request.zone) for each in interfaces),
     )
-    return PlannedInterface(interface, subnet, network, _groups(caller, tx, request, network))
 
 
-def _disk(request: Launch, wanted: Image, size: Flavor) -> int:
-    needed = max(wanted.wanted.min_disk, -(-content(wanted).virtual_size // GIB))
+def _check_name(caller: Caller, tx: Writer, request: Launch) -> None:
+    if request.name_pool and tx.claimed(name_pool(caller.project, request.name_pool), request.name) is not None:
+        text = f"The name '{request.name}' is another instance's."
+        raise Duplicate(text, noun=Instance.KIND, ident=request.name, reason="name")
+
+
+def _placementgroup(caller: Caller, tx: Writer, request: Launch) -> PlacementGroup | None:
+    """The group that is named, which is the caller's project's. Raises NotFound."""
+    if not request.placementgroup:
+        return None
+    group = find.living(caller, tx, PlacementGroup, request.placementgroup)
+    if group.project != caller.project:
+        raise find.absent(PlacementGroup, [group.uuid])
+    return group
+
+
+def _only(request: Launch) -> LaunchInterface:
+    """The interface of a launch that describes one, or none."""
+    return LaunchInterface(
+        subnet=request.subnet,
+        groups=request.groups,
+        address=request.address,
+        map_public=request.map_public,
+        description=request.port_description,
+    )
+
+
+def _disk(request: Launch, image: Image, flavor: Flavor) -> int:
+    needed = max(image.wanted.min_disk, -(-content(image).virtual_size // GIB))
     if request.disk and request.disk < needed:
         text = f"Volume of size {request.disk}GB is smaller than snapshot of the image, expect size>= {needed}GB"
         raise InvalidValue(text, reason="disk")
-    if wanted.wanted.min_memory > size.wanted.memory:
+    if image.wanted.min_memory > flavor.wanted.memory:
         raise InvalidValue(
-            f"The image '{wanted.ec2_id}' needs {wanted.wanted.min_memory} MiB of memory, "
-            f"the instance type '{size.name}' has {size.wanted.memory}.",
+            f"The {image.label} needs {image.wanted.min_memory} MiB of memory, "
+            f"the instance type '{flavor.name}' has {flavor.wanted.memory}.",
             noun="flavor",
             reason="memory",
         )
-    return request.disk or max(size.wanted.disk, needed)
+    return request.disk or max(flavor.wanted.disk, needed)
 
+
+# -- step 2: hosts and addresses ---------------------------------------------------------------------------------------
 
 def _groups(caller: Caller, tx: Writer, request: Launch, on: Network) -> tuple[SecurityGroup, ...]:
     groups = [securitygroup.one(caller, tx, ident) for ident in request.groups]
@@ -258,16 +326,28 @@ def _groups(caller: Caller, tx: Writer, request: Launch, on: Network) -> tuple[S
     securitygroup.within(groups, router, "subnet")
     return tuple({group.uuid: group for group in groups}.values())
 
+def _places(caller: Caller, core: Core, tx: Writer, request: Launch, sources: _Sources) -> _Places:
+    flavor, group = sources.flavor, sources.placementgroup
+    need = _need(request, sources)
+    most = _within_quota(caller, tx, request, flavor, need)
+    member_counts = placementgroup_rules.members(tx, group) if group else {}
+    decision = place.choose(tx, core, need, request.least, most, flavor.name, member_counts)
+    addresses = interface_plan.addressed(tx, sources.interfaces, request.least, len(decision.hosts))
+    # Of an interface that is given there is one address, and one instance.
+    count = min(len(own) for own in addresses)
+    return _Places(decision, decision.hosts[:count], addresses)
 
-def _need(request: Launch, size: Flavor, chosen: Image, disk: int, together: PlacementGroup | None) -> Need:
+
+def _need(request: Launch, sources: _Sources) -> Need:
+    image, flavor, group = sources.image.wanted, sources.flavor.wanted, sources.placementgroup
     return Need(
-        vcpus=host_vcpus(size.wanted.vcpus, kind_of(chosen.wanted.format)),
-        memory=size.wanted.memory,
-        disk=disk,
-        kind=chosen.wanted.kind,
+        vcpus=host_vcpus(flavor.vcpus, kind_of(image.format)),
+        memory=flavor.memory,
+        disk=sources.disk,
+        kind=image.kind,
         zone=request.zone,
-        traits=frozenset((*size.wanted.traits, *chosen.wanted.traits)),
-        affinity=together.wanted.policy if together else "",
+        traits=frozenset((*flavor.traits, *image.traits)),
+        affinity=group.wanted.policy if group else "",
     )
 
 
@@ -302,45 +382,94 @@ def _within_quota(caller: Caller, tx: Writer, request: Launch, size: Flavor, nee
     return count
 
 
-def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan) -> list[InstanceView]:
-    # A port that is given has its address already.
-    primary = min(plan.interfaces, key=lambda each: each.interface.index)
-    port_addresses = [own[0] for own in primary.addresses[: len(plan.placed.hosts)]]
-    reservation = new_ec2("r")
-    loopbacks = network_rules.free_loopbacks(tx, core.place.loopback_prefix, len(port_addresses))
-    numbers = number_rules.free(tx, len(port_addresses)) if request.numbered else [0] * len(port_addresses)
-    same = digest(msgspec.to_builtins(request)) if request.token else ""
-    flavor, kind = plan.flavor.wanted, kind_of(plan.image.wanted.format)
-    size = Size(vcpus=flavor.vcpus, memory=flavor.memory, disk=plan.disk, kind=kind)
-    instances = [
+# -- step 3: the rows --------------------------------------------------------------------------------------------------
+
+
+def _instances(
+    caller: Caller, core: Core, tx: Writer, request: Launch, sources: _Sources, places: _Places
+) -> list[Instance]:
+    count = len(places.hosts)
+    loopbacks = network_rules.free_loopbacks(tx, core.place.loopback_prefix, count)
+    numbers = number_rules.free(tx, count) if request.numbered else [0] * count
+    flavor, kind = sources.flavor.wanted, kind_of(sources.image.wanted.format)
+    size = Size(vcpus=flavor.vcpus, memory=flavor.memory, disk=sources.disk, kind=kind)
+    wanted, hostnames = _wanted(core, request, sources), _hostnames(sources, places, numbers)
+    return [
         Instance(
             uuid=new_uuid(),
             created=tx.now,
             project=caller.project,
             name=(request.name or request.tags.get("Name", ""))[: bounds.NAME.most],
             tags=request.tags,
-            wanted=_wanted(
-                request, plan, reservation, index, _hostname(port_addresses[index], numbers[index]), core, same
-            ),
+            wanted=msgspec.structs.replace(wanted, launch_index=index, hostname=hostnames[index]),
             assigned=Assigned(host=host, ever=True, loopback=loopbacks[index], number=numbers[index], size=size),
         )
-        for index, host in enumerate(plan.placed.hosts)
+        for index, host in enumerate(places.hosts)
     ]
-    alone = len(plan.interfaces) == 1
+
+
+def _hostnames(sources: _Sources, places: _Places, numbers: list[int]) -> list[str]:
+    """The name of each instance: by its number, if it has one, or else by its first interface's address."""
+    interfaces = zip(sources.interfaces, places.addresses, strict=True)
+    _, addresses = min(interfaces, key=lambda each: each[0].interface.index)
+    return [
+        f"mcc-id-{number}" if number else f"ip-{own[0].replace('.', '-')}"
+        for number, own in zip(numbers, addresses[: len(numbers)], strict=True)
+    ]
+
+
+def _wanted(core: Core, request: Launch, sources: _Sources) -> Wanted:
+    """The request as all of its instances have it."""
+    own = (sources.keypair.wanted.public_key,) if sources.keypair else ()
+    return Wanted(
+        flavor=sources.flavor.uuid,
+        image=sources.image.uuid,
+        key_name=sources.keypair.name if sources.keypair else "",
+        public_keys=(*own, *request.public_keys),
+        user_data=request.user_data,
+        on_shutdown=request.on_shutdown,
+        protected=request.protected,
+        reservation=new_ec2("r"),
+        token=request.token,
+        asked=digest(request.remembered()) if request.token else "",
+        zone=core.place.zone,
+        metadata_v2_only=request.metadata_v2_only,
+        metadata_enabled=request.metadata_enabled,
+        metadata_tags=request.metadata_tags,
+        metadata_hops=request.metadata_hops,
+        placementgroup=sources.placementgroup.uuid if sources.placementgroup else None,
+        login_user=request.login_user or sources.image.wanted.login_user,
+        launchtemplate=request.launchtemplate,
+        launchtemplate_version=request.launchtemplate_version,
+        files=request.files,
+        password=request.password,
+        metadata=request.metadata,
+        config_drive=request.config_drive,
+        on_failure=request.on_failure,
+        name_pool=request.name_pool,
+    )
+
+
+def _write(
+    caller: Caller, tx: Writer, request: Launch, sources: _Sources, places: _Places, instances: list[Instance]
+) -> list[InstanceView]:
+    alone = len(sources.interfaces) == 1
     ports = [
-        interface_plan.new_port(each, number, instance, request.port_tags, alone=alone)
+        interface_plan.new_port(each, own[number], instance, request.port_tags, alone=alone)
         for number, instance in enumerate(instances)
-        for each in plan.interfaces
+        for each, own in zip(sources.interfaces, places.addresses, strict=True)
         if each.port is None
     ]
-    volumes = [_volume(request, plan, instance) for instance in instances]
+    volumes = [_volume(request, sources, instance) for instance in instances]
     tx.insert(instances, ports, volumes, unclaimed=True)
     attached_ports = [
-        port_rules.attached(tx, each.port, instances[0], each.interface.index) for each in plan.interfaces if each.port
+        port_rules.attached(tx, each.port, instances[0], each.interface.index)
+        for each in sources.interfaces
+        if each.port
     ]
-    for host in dict.fromkeys(plan.placed.hosts):
+    for host in dict.fromkeys(places.hosts):
         here = [instance for instance in instances if instance.assigned.host == host]
-        tx.add_journal_lines(caller, here, LAUNCH, goal=1, detail=explanation(plan.placed, host))
+        tx.add_journal_lines(caller, here, LAUNCH, goal=1, detail=explanation(places.decision, host))
     tx.wake_new([*instances, *ports])
     for port in attached_ports:
         tx.wake(port)
@@ -348,43 +477,13 @@ def _write(caller: Caller, core: Core, tx: Writer, request: Launch, plan: _Plan)
     return view_rules.joined(tx, instances, [*ports, *attached_ports], volumes, floating)
 
 
-def _hostname(address: str, number: int) -> str:
-    return f"mcc-id-{number}" if number else f"ip-{address.replace('.', '-')}"
-
-
-def _wanted(request: Launch, plan: _Plan, reservation: str, index: int, hostname: str, core: Core, same: str) -> Wanted:
-    return Wanted(
-        flavor=plan.flavor.uuid,
-        image=plan.image.uuid,
-        key_name=request.key_name,
-        public_keys=plan.public_keys,
-        user_data=request.user_data,
-        hostname=hostname,
-        on_shutdown=request.on_shutdown,
-        protected=request.protected,
-        reservation=reservation,
-        launch_index=index,
-        token=request.token,
-        asked=same,
-        zone=core.place.zone,
-        metadata_v2_only=request.metadata_v2_only,
-        metadata_enabled=request.metadata_enabled,
-        metadata_tags=request.metadata_tags,
-        metadata_hops=request.metadata_hops,
-        placementgroup=plan.together.uuid if plan.together else None,
-        login_user=request.login_user or plan.image.wanted.login_user,
-        launchtemplate=request.launchtemplate,
-        launchtemplate_version=request.launchtemplate_version,
-    )
-
-
-def _volume(request: Launch, plan: _Plan, instance: Instance) -> Volume:
+def _volume(request: Launch, sources: _Sources, instance: Instance) -> Volume:
     wanted = VolumeWanted(
-        size=plan.disk,
+        size=sources.disk,
         instance=instance.uuid,
-        image=plan.image.uuid,
-        digest=content(plan.image).digest,
-        format=plan.image.wanted.format,
+        image=sources.image.uuid,
+        digest=content(sources.image).digest,
+        format=sources.image.wanted.format,
         type=request.volume_type,
     )
     return Volume(

@@ -13,13 +13,18 @@ from pileus.faces.ec2.instance.template import with_template
 from pileus.faces.ec2.names import check_id
 from pileus.faces.ec2.privateaddress import addresses_of
 from pileus.faces.ec2.tag import specified
+from pileus.model import bounds
 from pileus.model.errors import InvalidValue, NotFound, Unsupported
 from pileus.model.flavor import DEFAULT
-from pileus.model.image import snapshot_id
+from pileus.model.image import Image, snapshot_id
+from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.volume import DEFAULT_TYPE
+from pileus.rules import keypair as keypair_rules
+from pileus.rules import placementgroup as placementgroup_rules
+from pileus.rules import securitygroup as securitygroup_rules
 from pileus.rules.instance.interface import LaunchInterface
 from pileus.verbs.instance import launch as verbs
 from pileus.verbs.instance.launch import Launch
@@ -31,40 +36,39 @@ ROOT_DEVICES = (shape.ROOT_DEVICE, "/dev/sda1", "/dev/xvda")
 @action("RunInstances", dry=True)
 def run(call: Call) -> dict[str, Any]:
     """Launch as many instances as possible from MinCount to MaxCount, or none."""
-    args = call.args
+    args, origin = call.args, {}
     if "LaunchTemplate" in args:
         args, template, version = with_template(call)
-        request = msgspec.structs.replace(asked(args), launchtemplate=template.uuid, launchtemplate_version=version)
-    else:
-        request = asked(args)
-    request = with_interfaces(call._replace(args=args), request)
+        origin = {"launchtemplate": template.uuid, "launchtemplate_version": version}
+    if not args.get("ImageId"):
+        raise missing("ImageId")
+    request = msgspec.structs.replace(form(args), **named(call._replace(args=args)), **origin)
     views = verbs.shown(call.caller, call.core, request)
     reservations = shape.reservations(views, call.core.place)
     return reservations[0] if reservations else {"OwnerId": call.caller.account_id, "Groups": [], "Instances": []}
 
 
-def with_interfaces(call: Call, request: Launch) -> Launch:
-    """The launch with the interfaces that the parameters of `call` describe, if any. Raises NotFound as well."""
-    interfaces = tuple(_interface(call, item) for item in call.args.get("NetworkInterfaces", ()))
-    return msgspec.structs.replace(request, interfaces=interfaces) if interfaces else request
+def form(args: dict[str, Any]) -> Launch:
+    """The launch that parameters of RunInstances, or of a launch template, describe; without the nouns that they name.
 
-
-def asked(args: dict[str, Any]) -> Launch:
-    """The launch that a request asks, without its interfaces; raises InvalidValue, Malformed or Unsupported."""
-    image = args.get("ImageId")
-    if not image:
-        raise missing("ImageId")
-    check_id("ami", "image", image)
+    Raises InvalidValue, Malformed, NotFound and Unsupported for parameters that no launch can have.
+    """
+    if args.get("ImageId"):
+        check_id(Image.PREFIX, Image.KIND, args["ImageId"])
+    placement = args.get("Placement", {})
+    _check_placement(placement)
+    _check_network(args)
+    _check_names(args.get("KeyName", ""), placement.get("GroupName", ""), *args.get("SecurityGroups", ()))
     tags = specified(args, "instance", "volume", "network-interface")
     return Launch(
-        image=image,
+        image="",
         flavor=args.get("InstanceType", DEFAULT),
-        least=args["MinCount"],
-        most=args["MaxCount"],
-        key_name=args.get("KeyName", ""),
+        least=args.get("MinCount", 1),
+        most=args.get("MaxCount", 1),
         # Older clients wrap base64 in lines.
         user_data="".join(args.get("UserData", "").split()),
-        **_placement(args),
+        zone=placement.get("AvailabilityZone", ""),
+        address=args.get("PrivateIpAddress", ""),
         tags=tags["instance"],
         volume_tags=tags["volume"],
         port_tags=tags["network-interface"],
@@ -74,13 +78,41 @@ def asked(args: dict[str, Any]) -> Launch:
         **_disk(args),
         **metadata_options(args.get("MetadataOptions", {})),
         dry_run=args.get("DryRun", False),
-        **_network(args),
     )
 
 
-def _placement(args: dict[str, Any]) -> dict[str, Any]:
-    """Zone and placement group, which may be named in either way; there are no dedicated hosts."""
-    placement = args.get("Placement", {})
+def named(call: Call) -> dict[str, Any]:
+    """The fields of a launch that name nouns, by their uuids. Raises Malformed, NotFound."""
+    args, placement = call.args, call.args.get("Placement", {})
+    subnet, group = args.get("SubnetId", ""), placement.get("GroupId", "")
+    fields = {
+        "image": uuid_of(call, Image, args["ImageId"]),
+        "subnet": uuid_of(call, Subnet, subnet) if subnet else "",
+        "groups": tuple(uuids_of(call, SecurityGroup, args.get("SecurityGroupIds", ()))),
+        "placementgroup": uuid_of(call, PlacementGroup, group) if group else "",
+        "interfaces": tuple(_interface(call, item) for item in args.get("NetworkInterfaces", ())),
+    }
+    key, group, groups = args.get("KeyName", ""), placement.get("GroupName", ""), args.get("SecurityGroups", ())
+    if key or group or groups:
+        with call.core.store.read() as tx:
+            if key:
+                fields["keypair"] = keypair_rules.named(call.caller, tx, key).uuid
+            if group:
+                fields["placementgroup"] = placementgroup_rules.named(call.caller, tx, group).uuid
+            named_groups = (securitygroup_rules.named(call.caller, tx, name).uuid for name in groups)
+            fields["groups"] = (*fields["groups"], *named_groups)
+    return fields
+
+
+def _check_names(*names: str) -> None:
+    for name in names:
+        if len(name) > bounds.IDENT.most:
+            text = f"The name '{name[:40]}...' is longer than {bounds.IDENT.most} characters."
+            raise InvalidValue(text, ident=name[:40], reason="length")
+
+
+def _check_placement(placement: dict[str, Any]) -> None:
+    """Raise what EC2 does for a place that there is not: there are no dedicated hosts."""
     tenancy, host = placement.get("Tenancy", "default"), placement.get("HostId")
     if tenancy not in ("default", "dedicated", "host"):
         raise InvalidValue(f"Invalid value '{tenancy}' for tenancy.", ident=tenancy, reason="tenancy")
@@ -97,8 +129,7 @@ def _placement(args: dict[str, Any]) -> dict[str, Any]:
     if name and ident:
         raise InvalidValue("Specify GroupName or GroupId, but not both.", reason="combination")
     if ident:
-        check_id("pg", "placementgroup", ident)
-    return {"zone": placement.get("AvailabilityZone", ""), "placementgroup": name or ident}
+        check_id(PlacementGroup.PREFIX, PlacementGroup.KIND, ident)
 
 
 def metadata_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +163,8 @@ def _disk(args: dict[str, Any]) -> dict[str, Any]:
             )
         if size:
             raise InvalidValue(f"Duplicate device '{name}'", ident=name, reason="disk")
-        if disk.get("SnapshotId", "") not in ("", snapshot_id(args["ImageId"])):
+        # A launch template may leave its image to the launch, which compares them then.
+        if "ImageId" in args and disk.get("SnapshotId", "") not in ("", snapshot_id(args["ImageId"])):
             raise Unsupported("A root disk starts as its image, not as another SnapshotId.", noun="volume")
         if not disk.get("DeleteOnTermination", True):
             raise Unsupported(
@@ -145,34 +177,25 @@ def _disk(args: dict[str, Any]) -> dict[str, Any]:
     return {"disk": size, "volume_type": volume_type}
 
 
-def _network(args: dict[str, Any]) -> dict[str, Any]:
-    """Subnet, address and groups of the only interface; none where the request describes its interfaces."""
+def _check_network(args: dict[str, Any]) -> None:
+    """Raise InvalidValue for a description of an only interface where the request has a list of them."""
     interfaces = args.get("NetworkInterfaces", ())
-    groups, names = args.get("SecurityGroupIds", []), args.get("SecurityGroups", [])
-    if interfaces:
-        for name, what in (
-            ("SubnetId", "subnet ID"),
-            ("SecurityGroupIds", "security groups"),
-            ("SecurityGroups", "security groups"),
-            ("PrivateIpAddress", "private address"),
-        ):
-            if args.get(name):
-                raise InvalidValue(
-                    f"Network interfaces and an instance-level {what} may not be specified on the same request",
-                    reason="combination",
-                )
-        for each in interfaces:
-            if "DeviceIndex" not in each:
-                raise InvalidValue("Each network interface requires a device index.", reason="device-index")
-        return {}
-    if names and args.get("SubnetId"):
+    for name, what in (
+        ("SubnetId", "subnet ID"),
+        ("SecurityGroupIds", "security groups"),
+        ("SecurityGroups", "security groups"),
+        ("PrivateIpAddress", "private address"),
+    ):
+        if interfaces and args.get(name):
+            raise InvalidValue(
+                f"Network interfaces and an instance-level {what} may not be specified on the same request",
+                reason="combination",
+            )
+    for each in interfaces:
+        if "DeviceIndex" not in each:
+            raise InvalidValue("Each network interface requires a device index.", reason="device-index")
+    if args.get("SecurityGroups") and args.get("SubnetId"):
         raise InvalidValue("The parameter groupName cannot be used with the parameter subnet", reason="combination")
-    return {
-        "subnet": args.get("SubnetId", ""),
-        "address": args.get("PrivateIpAddress", ""),
-        "groups": tuple(groups),
-        "group_names": tuple(names),
-    }
 
 
 def _interface(call: Call, item: dict[str, Any]) -> LaunchInterface:
