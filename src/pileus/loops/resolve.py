@@ -86,6 +86,10 @@ def _instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         metadata_enabled=wanted.metadata_enabled,
         metadata_tags=wanted.metadata_tags,
         metadata_hops=wanted.metadata_hops,
+        files=wanted.files,
+        password=wanted.password,
+        metadata=wanted.metadata,
+        config_drive=wanted.config_drive,
         record=record([*_context(tx, ports, project, flavor, image), *_grouped(tx, row), row, *disks, *ports]),
     )
 

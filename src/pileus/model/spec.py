@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from pileus.model.allowance import Allowance
+from pileus.model.injection import InjectedFile
 from pileus.model.instance import Power
 from pileus.model.networkacl import AclEntry
 from pileus.model.noun import NEVER, Revision
@@ -133,6 +134,10 @@ class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="ins
     metadata_enabled: bool = True
     metadata_tags: bool = True
     metadata_hops: int = 1
+    files: tuple[InjectedFile, ...] = ()
+    password: str = ""
+    metadata: dict[str, str] = {}
+    config_drive: bool = False
 
     @property
     def backend(self) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from pileus.faces.metadata import tokens, tree
 from pileus.faces.wire.http import Response
+from pileus.model import guestdata
 from pileus.model.spec import InstanceSpec
 
 TOKEN_HEADER = "x-aws-ec2-metadata-token"  # noqa: S105  (a header's name)
@@ -21,6 +22,8 @@ TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds"
 
 _TOKEN_PATH = ("latest", "api", "token")
 _READ = ("GET", "HEAD")
+_INJECTED = ("pileus",)
+"""Below each version, and listed nowhere; answered to those alone who have a token."""
 
 _ERROR_PAGE = """<?xml version="1.0" encoding="iso-8859-1"?>
 <!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"
@@ -90,8 +93,12 @@ class _Service:
     def _read(self, spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> Response:
         if not segments:
             return _text("\n".join(tree.VERSIONS).encode(), headers)
+        if segments[0] == "openstack":
+            return _openstack(spec, segments[1:], headers)
         if segments[0] not in tree.VERSIONS:
             return _error(HTTPStatus.NOT_FOUND)
+        if segments[1:2] == _INJECTED and headers:
+            return _injected(spec, segments[2:], headers)
         node = tree.find(self._trees.root(spec), segments[1:])
         if node is None:
             return _error(HTTPStatus.NOT_FOUND)
@@ -99,6 +106,26 @@ class _Service:
             return Response(HTTPStatus.OK, {"Content-Type": "application/octet-stream", **headers}, node)
         text = node.text() if isinstance(node, tree.Directory) else node
         return _text(text.encode("utf-8", errors="replace"), headers)
+
+
+def _openstack(spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> Response:
+    """Answer from OpenStack's tree, of which `latest` is the only version."""
+    if not segments:
+        return _text(b"latest", headers)
+    content = guestdata.openstack(spec, secret=False).get("/".join(segments))
+    if content is None:
+        return _error(HTTPStatus.NOT_FOUND)
+    kind = "application/json" if segments[-1].endswith(".json") else "application/octet-stream"
+    return Response(HTTPStatus.OK, {"Content-Type": kind, **headers}, content)
+
+
+def _injected(spec: InstanceSpec, segments: tuple[str, ...], headers: Mapping[str, str]) -> Response:
+    """Answer our images: the files to be put into the guest, as an archive, or the hash of root's password."""
+    if segments == ("files",) and (archive := guestdata.archive(spec)) is not None:
+        return Response(HTTPStatus.OK, {"Content-Type": "application/x-tar", **headers}, archive)
+    if segments == ("password",) and spec.password:
+        return _text(spec.password.encode("ascii"), headers)
+    return _error(HTTPStatus.NOT_FOUND)
 
 
 def _segments(path: str) -> tuple[str, ...]:

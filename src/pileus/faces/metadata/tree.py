@@ -6,8 +6,6 @@ guide.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections import OrderedDict
@@ -15,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pileus.model import addresses, bounds
+from pileus.model import addresses, bounds, guestdata
 from pileus.model.spec import InstanceSpec, NicSpec
 
 VERSIONS = (
@@ -56,19 +54,11 @@ def root(spec: InstanceSpec) -> Directory:
         "dynamic": _directory({"instance-identity": identity}),
         "meta-data": _metadata(spec),
     }
-    data = user_data(spec)
+    data = guestdata.user_data(spec)
     if data is not None:
         children["user-data"] = data
     # This one directory is listed without slashes.
     return Directory(children, tuple(children))
-
-
-def user_data(spec: InstanceSpec) -> bytes | None:
-    """The bytes that the user gave at launch; None when there are none, or their base64 is broken."""
-    try:
-        return base64.b64decode(spec.user_data) or None
-    except (binascii.Error, ValueError):
-        return None
 
 
 def find(directory: Directory, segments: tuple[str, ...]) -> Node | None:
@@ -88,19 +78,9 @@ def _directory(children: Mapping[str, Node]) -> Directory:
     return Directory(entries, tuple(lines))
 
 
-def _primary(spec: InstanceSpec) -> NicSpec | None:
-    return min(spec.nics, key=lambda nic: nic.index, default=None)
-
-
-def _hostname(spec: InstanceSpec, nic: NicSpec | None) -> str:
-    """The fully qualified name; EC2's `ip-10-0-0-4` where the user gave none."""
-    name = spec.hostname or (f"ip-{nic.address.replace('.', '-')}" if nic else spec.ec2_id)
-    return name if "." in name or not spec.domain else f"{name}.{spec.domain}"
-
-
 def _metadata(spec: InstanceSpec) -> Directory:
-    nic = _primary(spec)
-    hostname = _hostname(spec, nic)
+    nic = guestdata.primary(spec)
+    hostname = guestdata.hostname(spec, nic)
     children: dict[str, Node] = {
         "ami-id": spec.image_id,
         "ami-launch-index": str(spec.launch_index),
@@ -149,7 +129,7 @@ def _interface(spec: InstanceSpec, nic: NicSpec) -> Directory:
         {
             "device-number": str(nic.index),
             "interface-id": nic.ec2_id,
-            "local-hostname": _hostname(spec, nic),
+            "local-hostname": guestdata.hostname(spec, nic),
             "local-ipv4s": "\n".join((nic.address, *nic.secondaries)),
             "mac": nic.mac,
             "owner-id": spec.account_id,
@@ -187,7 +167,7 @@ def _can_be_listed(key: str) -> bool:
 
 
 def _identity(spec: InstanceSpec) -> str:
-    nic = _primary(spec)
+    nic = guestdata.primary(spec)
     document = {
         "accountId": spec.account_id,
         "architecture": "x86_64",

@@ -32,6 +32,7 @@ PLACES = ContainerPaths(
     unified=False,
     figures=Path("/stage/figures"),
     empty=Path("/stage/empty"),
+    drive=Path("/stage/drive"),
 )
 
 

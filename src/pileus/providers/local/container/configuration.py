@@ -11,6 +11,9 @@ from pileus.model.spec import InstanceSpec
 from pileus.providers.local.container import views
 from pileus.providers.local.container.ranges import SIZE
 
+CONFIG_DRIVE = "config-drive"
+"""A container's folder, below its root, with the contents of a configuration drive."""
+
 FILES = 1024
 """Open files of one process, until it asks for more."""
 
@@ -37,7 +40,7 @@ class ContainerPaths:
     """Where on this host the parts of one container are.
 
     `interfaces` by port; `group` is the guests' cgroup, `hook` a command; `files` how many a process may have open;
-    `figures` is where lxcfs's file system is, if there is one, and `empty` an empty file.
+    `figures` is where lxcfs's file system is, if there is one, `empty` an empty file, `drive` a configuration drive.
     """
 
     root: Path
@@ -51,6 +54,7 @@ class ContainerPaths:
     unified: bool
     figures: Path
     empty: Path
+    drive: Path
 
 
 def configuration(spec: InstanceSpec, paths: ContainerPaths) -> str:
@@ -72,6 +76,7 @@ def configuration(spec: InstanceSpec, paths: ContainerPaths) -> str:
         f"lxc.hook.start-host = {paths.hook}",
         "lxc.environment = container=lxc",
         _files(spec, paths),
+        *_config_drive(spec, paths),
         # With 0 a handler that the machine pipes dumps to would run all the same (core(5)), as the machine's root.
         "lxc.prlimit.core = 1",
         *views.entries(paths.figures),
@@ -80,6 +85,13 @@ def configuration(spec: InstanceSpec, paths: ContainerPaths) -> str:
         *_group(spec, paths),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _config_drive(spec: InstanceSpec, paths: ContainerPaths) -> list[str]:
+    """The folder in which cloud-init looks for a configuration drive that is no disk."""
+    if not spec.config_drive:
+        return []
+    return [f"lxc.mount.entry = {paths.drive} {CONFIG_DRIVE} none bind,ro,nodev,nosuid,noexec,create=dir 0 0"]
 
 
 def _files(spec: InstanceSpec, paths: ContainerPaths) -> str:

@@ -49,6 +49,8 @@ class Stage:
     """lxcfs's file system, if there is one."""
     empty: Path = STAGE / "empty" / "file"
     """A file without content, to cover others."""
+    drive: Path = STAGE / "drive"
+    """The contents of a configuration drive."""
     root: Path = STAGE / "root"
     """The container's root."""
 

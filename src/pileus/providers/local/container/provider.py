@@ -241,6 +241,7 @@ class ContainerProvider:
             unified=cgroups.unified(),
             figures=stage.figures,
             empty=stage.empty,
+            drive=stage.drive,
         )
         (folder / "seccomp").write_text(seccomp.profile())
         (folder / "config").write_text(configuration.configuration(spec, paths))
@@ -252,6 +253,8 @@ class ContainerProvider:
             if not (stage.disk / _KNOWN).exists():
                 identity.write(stage.root, spec, base)
                 (stage.disk / _KNOWN).touch()
+            if spec.config_drive:
+                identity.write_config_drive(stage.drive, spec, base)
             hand_out(base, stage)
             views.make_empty(stage.empty)
             views.stage(figures, stage.figures)

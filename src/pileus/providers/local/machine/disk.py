@@ -7,12 +7,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from pileus.model import guestdata
 from pileus.model.errors import Fault
 from pileus.model.spec import DiskSpec, InstanceSpec
-from pileus.posix.files import put_in_place, sync_folder
+from pileus.posix.files import put_in_place, sync_folder, write_file
 from pileus.providers.local.layout import Layout
-from pileus.providers.local.machine import owner
-from pileus.providers.local.machine.domain import DiskFile
+from pileus.providers.local.machine import iso9660, owner
+from pileus.providers.local.machine.domain import CONFIG_DRIVE, DiskFile
 from pileus.providers.local.machine.images import ImageCache, disk_fault
 
 GIB = 1 << 30
@@ -61,6 +62,13 @@ class Disks:
                 owner.give(files[disk.uuid].path, user, group, 0o600)
         except OSError as error:
             raise disk_fault(error, "DiskFailed", f"{folder} cannot be made") from error
+
+    def write_config_drive(self, spec: InstanceSpec) -> None:
+        """Write the configuration drive anew for a machine that is off, if it is to have one. Raises OSError."""
+        if spec.config_drive:
+            path = self.folder(spec.uuid) / CONFIG_DRIVE
+            write_file(path, iso9660.image(guestdata.drive(spec), guestdata.LABEL), lasting=False)
+            owner.give(path, owner.user(spec.uuid), owner.group(), 0o400)
 
     def renew_root(self, spec: InstanceSpec) -> None:
         """The root disk is as if it had just been made from its image: for a machine that never ran. Raises Fault."""

@@ -23,6 +23,9 @@ NAMESPACE = "https://pileus.cloud/libvirt/instance/1"
 
 PREFIX = "pileus"
 
+CONFIG_DRIVE = "config-drive.iso"
+"""The file of a configuration drive, in its machine's folder."""
+
 SPARE_PORTS = 4
 """Devices that can be plugged in while the guest runs; 16 cost a tenth of a small guest's boot, 4 a third of that."""
 
@@ -219,6 +222,19 @@ def _devices(devices: ET.Element, spec: InstanceSpec, paths: MachinePaths) -> No
     rng = ET.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
     _slot(rng, next(slots))
+    if spec.config_drive:
+        _slot(_config_drive(devices, paths.folder), next(slots))
+
+
+def _config_drive(devices: ET.Element, folder: Path) -> ET.Element:
+    """A disk that cannot be written, and not a CD: every guest that has a disk here has its driver."""
+    device = ET.SubElement(devices, "disk", type="file", device="disk")
+    ET.SubElement(device, "driver", name="qemu", type="raw")
+    ET.SubElement(device, "source", file=str(folder / CONFIG_DRIVE))
+    ET.SubElement(device, "target", dev="vdz", bus="virtio")
+    ET.SubElement(device, "readonly")
+    _text(device, "serial", "config-drive")
+    return device
 
 
 def _disk(devices: ET.Element, disk: DiskSpec, file: DiskFile, *, first: bool) -> ET.Element:

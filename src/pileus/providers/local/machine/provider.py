@@ -246,6 +246,7 @@ class MachineProvider:
         self._disks.ensure(spec, old, template.disk_file if template is not None else None)
         if mark is not None and mark.spec == spec and spec.power.state == "stopped":
             return
+        self._disks.write_config_drive(spec)
         made_volumes = old | {disk.uuid for disk in spec.disks}
         paths = MachinePaths(
             folder=self._disks.folder(spec.uuid),

@@ -191,8 +191,10 @@ class Restores:
 def key_of(spec: InstanceSpec, hook: int, accelerator: Accelerator, qemu: str) -> str | None:
     """Return the key that a template must share with `spec` to be copied for it; None where none can have it.
 
-    That is the image, the hook's version, QEMU itself and every device: one disk and at most one NIC.
+    That is the image, the hook's version, QEMU itself and every device: one disk, no other drive, at most one NIC.
     """
+    if spec.config_drive:
+        return None
     if spec.machine != "machine" or len(spec.disks) != 1 or len(spec.nics) > 1 or not spec.disks[0].digest:
         return None
     shape = model(spec)

@@ -7,7 +7,7 @@
  *   first-login network   gives eth0 its address (one DHCP lease, all of which dhclient asks for again later); where
  *                         that is not what /etc/network/interfaces says, or nobody answers, becomes ifup instead;
  *                         then does what the next one does.
- *   first-login identity  succeeds if all that a login needs is there. Fails, and has changed nothing, where cloud-init
+ *   first-login identity  succeeds if all that a login needs is there. Fails, and has written only injected files, where cloud-init
  *                         has to come first: where the user data could say who may log in (all but scripts, which run
  *                         later anyway), where the disk was another instance's, and where nobody answers.
  *   first-login cloud-init  is cloud-init's first stage, at once over where it is not needed before a login.
@@ -15,6 +15,7 @@
 #include "files.h"
 #include "network.h"
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,9 @@
 /* A folder of the same disk in place of the root, so that a key appears whole. */
 #define NURSERY "/var/lib/pileus/new"
 #define EMULATED "/etc/ssh/sshd_config.d/90-emulated.conf"
-#define ROOM 100000
+#define INJECTED "/var/lib/pileus/injected"
+/* For the largest archive of injected files, too. */
+#define ROOM 131072
 
 static const char *const types[] = {"ed25519", "ecdsa"};
 enum { TYPES = 2 };
@@ -52,6 +55,7 @@ static int as_made(void)
 static char token[256];
 static char reply[ROOM];
 static const char *answer;
+static size_t answer_size;
 static int unanswered;
 
 /* The status of the answer, whose body is in `answer`; 0, now and ever after, once nobody could tell. */
@@ -86,6 +90,7 @@ static int ask(const char *method, const char *path, const char *header)
         return 0;
     unanswered = 0;
     answer += 4;
+    answer_size = size - (size_t)(answer - reply);
     return status;
 }
 
@@ -253,17 +258,64 @@ static int become(const char *id, const char *name, const char *keys)
     return write_file(KNOWN, 0644, line) || keep_keys(id);
 }
 
+/* Runs a program with this input; 0 if it succeeded. */
+static int feed(const char *path, char *const words[], const char *input, size_t size)
+{
+    int ends[2], status, failed = 0;
+    pid_t child;
+    if (pipe(ends) || (child = fork()) < 0)
+        return -1;
+    if (child == 0) {
+        dup2(ends[0], 0);
+        close(ends[0]);
+        close(ends[1]);
+        execv(path, words);
+        _exit(1);
+    }
+    close(ends[0]);
+    while (size && !failed) {
+        ssize_t written = write(ends[1], input, size);
+        failed = written <= 0;
+        input += failed ? 0 : written;
+        size -= failed ? 0 : (size_t)written;
+    }
+    close(ends[1]);
+    return waitpid(child, &status, 0) < 0 || status != 0 || failed ? -1 : 0;
+}
+
+/* The files that the launch gave, and root's password: once for each instance. */
+static void inject(const char *id)
+{
+    static char seen[256], line[600];
+    read_line(INJECTED, seen, sizeof seen);
+    if (there(INJECTED) && strcmp(seen, id) == 0)
+        return;
+    signal(SIGPIPE, SIG_IGN);
+    umask(022);
+    if (get("pileus/files"))
+        feed("/usr/bin/tar", (char *[]){"tar", "-x", "-C", "/", "-f", "-", 0}, answer, answer_size);
+    if (get("pileus/password")) {
+        snprintf(line, sizeof line, "root:%s\n", answer);
+        feed("/usr/sbin/chpasswd", (char *[]){"chpasswd", "-e", 0}, line, strlen(line));
+    }
+    if (!unanswered) {
+        snprintf(line, sizeof line, "%s\n", id);
+        write_file(INJECTED, 0644, line);
+    }
+}
+
 static int identify(void)
 {
     static char id[256], seen[256], name[256], keys[ROOM];
     if (ask("PUT", "api/token", "X-aws-ec2-metadata-token-ttl-seconds: 300") != 200)
         return -1;
     snprintf(token, sizeof token, "X-aws-ec2-metadata-token: %s", answer);
-    if (get("user-data") && *answer && strncmp(answer, "#!", 2) != 0)
-        return -1;
     if (!get("meta-data/instance-id") || !*answer)
         return -1;
     snprintf(id, sizeof id, "%s", answer);
+    inject(id);
+    if (get("user-data") && *answer && strncmp(answer, "#!", 2) != 0)
+        return -1;
     read_line(DONE, seen, sizeof seen);
     if (unanswered)
         return -1;
