@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from pileus.bus.messages import BodyReport, Removed, Report
+from pileus.faces.rest import documents
 from pileus.loops import instance as loop
 from pileus.loops import report
 from pileus.model.host import Host
-from pileus.model.instance import Seen, State, state
+from pileus.model.instance import Seen, State, failed, state
 from pileus.model.noun import NEVER, SeenFault
 from pileus.model.spec import InstanceSpec
 from pileus.rules import recount
@@ -286,3 +287,20 @@ class TestWhatWasMissed:
         site.asked.clear()
         say(site, 2, epoch=6, after=1)
         assert self.asked(site) == ["h1"]
+
+
+@pytest.mark.parametrize("on_failure", ["end", "stay"])
+def test_a_launch_that_can_never_work_ends_or_stays(site: Site, ann: Caller, tiny: Image, on_failure: str) -> None:
+    (launched,) = site.launch(ann, Launch(image=tiny.uuid, on_failure=on_failure))  # type: ignore[arg-type]
+    site.work()
+    row = site.row(launched.uuid)
+    fault = SeenFault(code="ImageRefused", message="it is none", permanent=True, at=1.0)
+    say(site, 1, bodies={row.uuid: body(row, running=False, n=0, ever=False, fault=fault)})
+    now = site.row(row.uuid)
+    assert now.wanted.gone is (on_failure == "end")
+    assert failed(now) is (on_failure == "stay")
+    if on_failure == "stay":
+        with site.store.read() as tx:
+            assert documents.documents(site.core, tx, [now])[0]["state"] == "error"
+        power.terminate(ann, site.core, [row.uuid])
+        assert not failed(site.row(row.uuid))

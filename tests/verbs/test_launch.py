@@ -9,9 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from pileus.faces.rest import documents
+from pileus.loops import resolve
 from pileus.model.caller import Caller
 from pileus.model.errors import (
     DryRun,
+    Duplicate,
     InvalidValue,
     NoCapacity,
     NotFound,
@@ -19,9 +22,11 @@ from pileus.model.errors import (
     QuotaExceeded,
     TokenReused,
     Unavailable,
+    Unsupported,
 )
 from pileus.model.host import LOST_AFTER, Capacity
 from pileus.model.image import Image
+from pileus.model.injection import InjectedFile
 from pileus.model.instance import Instance, State, state
 from pileus.model.port import Port
 from pileus.model.volume import Volume
@@ -30,7 +35,7 @@ from pileus.rules.core import Place
 from pileus.rules.instance.place import DEAF
 from pileus.verbs import keypair, network, securitygroup
 from pileus.verbs.instance import power
-from pileus.verbs.instance.launch import Launch, launch
+from pileus.verbs.instance.launch import Launch, LaunchDisk, launch
 from tests.site import Site
 
 Everything = dict[str, Any]
@@ -356,3 +361,54 @@ def test_a_launch_is_bounded_in_every_value(site: Site, ann: Caller, tiny: Image
 def test_a_name_is_as_long_as_a_tags_value_at_most(site: Site, ann: Caller, tiny: Image) -> None:
     row = site.launch(ann, Launch(image=tiny.uuid, tags={"Name": "n" * 256}))[0]
     assert (row.name, row.tags["Name"]) == ("n" * 255, "n" * 256)
+
+
+def test_a_password_is_kept_as_a_hash_and_told_nowhere(site: Site, ann: Caller, tiny: Image) -> None:
+    file = InjectedFile(path="/etc/motd", content="c2VjcmV0")
+    request = Launch(image=tiny.uuid, password="secret word", files=(file,), metadata={"a": "b"}, token="t")
+    (uuid,) = launch(ann, site.core, request)
+    wanted = site.row(uuid).wanted
+    assert wanted.password.startswith("$6$")
+    assert (wanted.files, wanted.metadata) == ((file,), {"a": "b"})
+    # Not even a digest of it is remembered, so that it can differ.
+    assert launch(ann, site.core, msgspec.structs.replace(request, password="another")) == [uuid]
+    site.settle()
+    row = site.row(uuid)
+    with site.store.read() as tx:
+        spec = resolve.instance(tx, row, site.core.place)
+        assert "secret" not in "".join(line.detail for line in tx.journal(uuid))
+    assert (spec.password, spec.files, spec.metadata) == (wanted.password, (file,), {"a": "b"})
+    document = documents.document(site.row(uuid))
+    assert "password" not in document["wanted"]
+    assert "files" not in document["wanted"]
+    power.terminate(ann, site.core, [uuid])
+    site.settle()
+    with site.store.read() as tx:
+        (dead,) = tx.many(Instance, [uuid]).values()
+    assert (dead.wanted.password, dead.wanted.files) == ("", ())
+
+
+def test_a_name_is_unique_in_its_pool_alone(site: Site, ann: Caller, tiny: Image) -> None:
+    request = Launch(image=tiny.uuid, name="web", name_pool="zone")
+    (uuid,) = launch(ann, site.core, request)
+    with pytest.raises(Duplicate) as caught:
+        launch(ann, site.core, request)
+    assert caught.value.ident == "web"
+    launch(ann, site.core, Launch(image=tiny.uuid, name="web"))
+    launch(ann, site.core, msgspec.structs.replace(request, name_pool="other"))
+    stranger = site.caller("green")
+    launch(stranger, site.core, msgspec.structs.replace(request, image=site.image(stranger).uuid))
+    site.settle()
+    power.terminate(ann, site.core, [uuid])
+    site.settle()
+    launch(ann, site.core, request)
+    for wrong in ({"most": 2}, {"name": ""}):
+        with pytest.raises(InvalidValue):
+            launch(ann, site.core, msgspec.structs.replace(request, **wrong))
+    well(site)
+
+
+def test_further_disks_and_kernel_arguments_are_refused_with_a_word(site: Site, ann: Caller, tiny: Image) -> None:
+    for fields in ({"disks": (LaunchDisk(size=1),)}, {"kernel_arguments": "quiet"}):
+        with pytest.raises(Unsupported):
+            launch(ann, site.core, Launch(image=tiny.uuid, **fields))

@@ -14,6 +14,7 @@ from pileus.faces.metadata import bind, tree
 from pileus.faces.metadata.tree import VERSIONS
 from pileus.faces.wire.http import Response
 from pileus.model import bounds
+from pileus.model.injection import InjectedFile
 from pileus.model.instance import Power
 from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec
 
@@ -331,3 +332,29 @@ def test_more_keys_than_the_bound_are_not_shown() -> None:
         msgspec.structs.replace(SPEC, public_keys=keys), "GET", "/latest/meta-data/public-keys/", {}, ""
     )
     assert len(told.body.splitlines()) == bounds.METADATA_KEYS.most
+
+
+GIVEN = msgspec.structs.replace(
+    SPEC, files=(InjectedFile(path="/etc/motd", content="aGVsbG8="),), password="$6$salt$hash", metadata={"a": "b"}
+)
+
+
+def test_openstacks_tree_is_there_too_without_the_password() -> None:
+    assert get("/openstack/", GIVEN) == "latest"
+    told = json.loads(get("/openstack/latest/meta_data.json", GIVEN))
+    assert (told["uuid"], told["meta"]) == (SPEC.uuid, {"a": "b"})
+    assert get("/openstack" + told["files"][0]["content_path"], GIVEN) == "hello"
+    assert "$6$" not in get("/openstack/latest/vendor_data.json", GIVEN)
+    assert ask("/openstack/latest/none.json", spec=GIVEN).status == 404
+    strict = msgspec.structs.replace(GIVEN, metadata_v2_only=True)
+    assert ask("/openstack/latest/meta_data.json", spec=strict).status == 401
+
+
+def test_what_is_injected_is_told_with_a_token_alone() -> None:
+    headers = {TOKEN: token_of(GIVEN)}
+    assert ask("/latest/pileus/password", headers=headers, spec=GIVEN).body == b"$6$salt$hash"
+    assert ask("/latest/pileus/files", headers=headers, spec=GIVEN).body.startswith(b"etc/motd\0")
+    for path in ("/latest/pileus/password", "/latest/pileus/files", "/latest/pileus"):
+        assert ask(path, spec=GIVEN).status == 404
+        assert ask(path, headers={TOKEN: token_of(SPEC)}).status == 404
+    assert "pileus" not in get("/latest/", GIVEN)

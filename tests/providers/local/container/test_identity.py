@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from pileus.model.injection import InjectedFile
 from pileus.providers.local.container import identity
 from tests.providers.local.machine import specs
 
@@ -112,3 +114,34 @@ def test_an_account_that_cannot_be_leaves_everything_else_as_it_should(root: Pat
     identity.write(root, spec("ada"), BASE)
     assert (root / "etc/hostname").read_text() == "ip-10-98-0-5\n"
     assert list(root.rglob("authorized_keys")) == []
+
+
+def test_files_and_password_are_given_and_nothing_is_followed(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (root / "srv").symlink_to(outside)
+    (root / "etc/shadow").write_text("root:*:19000:0:99999:7:::\nada:!:1:::::\n")
+    (root / "etc/shadow").chmod(0o640)
+    (root / "etc/group").write_text("root:x:0:\nadm:x:4:\n")
+    files = (
+        InjectedFile(path="/opt/new/secret", content="c2VjcmV0", owner="ada", group="adm", mode="0640"),
+        InjectedFile(path="/opt/other", owner="nobody-here", mode="4755"),
+        InjectedFile(path="/srv/file", content="c2VjcmV0"),
+        InjectedFile(path="/etc/passwd/below", content="c2VjcmV0"),
+    )
+    identity.write(root, msgspec.structs.replace(spec(), files=files, password="$6$salt$hash"), BASE)
+    found = (root / "opt/new/secret").stat()
+    assert (root / "opt/new/secret").read_bytes() == b"secret"
+    assert (found.st_uid - BASE, found.st_gid - BASE, found.st_mode & 0o7777) == (1000, 4, 0o640)
+    assert ((root / "opt/other").stat().st_uid - BASE, (root / "opt/other").stat().st_mode & 0o7777) == (0, 0o4755)
+    assert list(outside.iterdir()) == []
+    assert (root / "etc/shadow").read_text() == "root:$6$salt$hash:19000:0:99999:7:::\nada:!:1:::::\n"
+    assert (root / "etc/shadow").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_configuration_drive_is_roots_alone(tmp_path: Path) -> None:
+    identity.write_config_drive(tmp_path / "drive", spec(), BASE)
+    for path in (tmp_path / "drive", *(tmp_path / "drive").rglob("*")):
+        assert path.stat().st_uid == BASE
+    assert (tmp_path / "drive").stat().st_mode & 0o777 == 0o500
+    assert (tmp_path / "drive/openstack/latest/meta_data.json").stat().st_mode & 0o777 == 0o400

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pileus.model.allowance import Allowance
 from pileus.model.spec import InstanceSpec
 from pileus.providers.local.machine.domain import (
+    CONFIG_DRIVE,
     SPARE_PORTS,
     Accelerator,
     DiskFile,
@@ -173,3 +174,14 @@ def test_sockets_and_log_are_in_the_instances_folder() -> None:
     log = domain.find("devices/serial/log")
     assert log is not None
     assert log.get("append") == "on"
+
+
+def test_a_configuration_drive_is_a_disk_that_cannot_be_written() -> None:
+    assert list(parsed(specs.instance()).iter("readonly")) == []
+    domain = parsed(specs.instance(config_drive=True))
+    (drive,) = [disk for disk in domain.iter("disk") if disk.find("readonly") is not None]
+    source, driver = drive.find("source"), drive.find("driver")
+    assert source is not None
+    assert driver is not None
+    assert (Path(source.get("file", "")).name, driver.get("type")) == (CONFIG_DRIVE, "raw")
+    assert len(set(slots(domain))) == len(slots(domain))
