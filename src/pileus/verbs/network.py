@@ -18,6 +18,7 @@ from pileus.model.noun import Noun
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
+from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet, Wanted, usable
 from pileus.rules import find, networkacl, routetable, securitygroup
 from pileus.rules.subnet import check_place, subnets_on

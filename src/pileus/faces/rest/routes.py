@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from pileus.faces.rest import documents, networking
-from pileus.faces.rest import documents, launch
+from pileus.faces.rest import documents, launch, networking
 from pileus.faces.rest.explain import explain
 from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model import addresses, quota

@@ -312,19 +312,6 @@ def _disk(request: Launch, image: Image, flavor: Flavor) -> int:
 
 # -- step 2: hosts and addresses ---------------------------------------------------------------------------------------
 
-def _groups(caller: Caller, tx: Writer, request: Launch, on: Network) -> tuple[SecurityGroup, ...]:
-    groups = [securitygroup.one(caller, tx, ident) for ident in request.groups]
-    router = on.wanted.router or ""
-    there = [group for group in tx.list(SecurityGroup, project=on.project) if (group.wanted.router or "") == router]
-    named = {group.name: group for group in there if not group.wanted.gone}
-    for name in request.group_names:
-        if name not in named:
-            raise securitygroup.absent(name)
-        groups.append(named[name])
-    if not groups:
-        groups = [named["default"]] if "default" in named else []
-    securitygroup.within(groups, router, "subnet")
-    return tuple({group.uuid: group for group in groups}.values())
 
 def _places(caller: Caller, core: Core, tx: Writer, request: Launch, sources: _Sources) -> _Places:
     flavor, group = sources.flavor, sources.placementgroup
