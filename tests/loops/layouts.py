@@ -199,7 +199,7 @@ class Layouts:
             NetworkAcl: lambda uuid: networkacl.delete(caller, core, uuid),
             NatGateway: lambda uuid: natgateway.delete(caller, core, uuid),
             Peering: lambda uuid: peering.delete(caller, core, uuid),
-            FloatingIp: lambda uuid: floatingip.release(caller, core, address=self._address(uuid)),
+            FloatingIp: lambda uuid: floatingip.release(caller, core, uuid),
         }
         cls = self._world.random.choice(OWN)
         uuid = self._any(cls)
@@ -207,10 +207,6 @@ class Layouts:
         if uuid and self._attempt(lambda: requests[cls](uuid)):
             self._deleted[uuid] = self._nouns.pop(uuid)
             self.seen.add(f"{cls.KIND} deleted")
-
-    def _address(self, uuid: str) -> str:
-        row = self._world.damage.row(FloatingIp, uuid)
-        return row.assigned.address if row is not None else ""
 
     def _any(self, cls: type[Noun]) -> str:
         """The uuid of one of the users' nouns of a kind; empty where there is none."""

@@ -40,7 +40,7 @@ def test_an_isolated_instance_comes_back_with_its_networks_and_groups(site: Site
         LaunchInterface(index=0, subnet=on[0].uuid, groups=(group.uuid,), network_tags=("web",)),
         LaunchInterface(index=1, subnet=on[1].uuid),
     )
-    (launched,) = site.launch(ann, Launch(image=tiny.ec2_id, interfaces=interfaces))
+    (launched,) = site.launch(ann, Launch(image=tiny.uuid, interfaces=interfaces))
     site.settle()
     before = wanted_by_id(site)
     assert {isolated.ec2_id, group.ec2_id} < before.keys()

@@ -39,7 +39,7 @@ def test_an_instance_runs_on_a_network_without_a_router(site: Site, ann: Caller,
     first = subnet.add(ann, site.core, isolated.uuid, "10.9.0.0/24")
     second = subnet.add(ann, site.core, isolated.uuid, "10.9.1.0/24")
     interfaces = tuple(LaunchInterface(index=index, subnet=each.uuid) for index, each in enumerate((first, second)))
-    (launched,) = site.launch(ann, Launch(image=tiny.ec2_id, interfaces=interfaces))
+    (launched,) = site.launch(ann, Launch(image=tiny.uuid, interfaces=interfaces))
     site.work()
     assert ordered(site, isolated.uuid).router is None
     assert {each.cidr for each in ordered(site, isolated.uuid).subnets} == {"10.9.0.0/24", "10.9.1.0/24"}
@@ -119,7 +119,7 @@ def test_a_network_with_an_address_of_the_outside_is_not_parted(site: Site, ann:
     everywhere = securitygroup.create(ann, site.core, "all", "for all networks", None)
     own = port.create(ann, site.core, NewPort(subnet=default.subnet.uuid, groups=(everywhere.uuid,)))
     floating = floatingip.allocate(ann, site.core)
-    floatingip.associate(ann, site.core, floating.ec2_id, port=own.ec2_id)
+    floatingip.associate(ann, site.core, floating.uuid, port=own.uuid)
     with pytest.raises(Conflict) as refused:
         network.part(ann, site.core, default.network.uuid)
     assert refused.value.reason == "in-use"
@@ -213,7 +213,7 @@ def test_a_listener_admits_what_the_order_of_rules_leaves(site: Site, ann: Calle
     ]
     securitygroup.authorize(ann, site.core, rules, group.uuid)
     interface = LaunchInterface(subnet=default.uuid, groups=(group.uuid,), network_tags=("web",))
-    (launched,) = site.launch(ann, Launch(image=tiny.ec2_id, interfaces=(interface,)))
+    (launched,) = site.launch(ann, Launch(image=tiny.uuid, interfaces=(interface,)))
     site.work()
 
     def admitted() -> list[tuple[int, int]]:

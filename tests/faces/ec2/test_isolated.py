@@ -21,7 +21,7 @@ def isolated(cloud: Cloud, account: Account) -> str:
     """The id of an instance on a network without a router."""
     on = network.create(account.caller, cloud.core)
     own = subnet.add(account.caller, cloud.core, on.uuid, "10.9.0.0/24")
-    request = launch.Launch(image=cloud.image.ec2_id, interfaces=(LaunchInterface(subnet=own.uuid),))
+    request = launch.Launch(image=cloud.image.uuid, interfaces=(LaunchInterface(subnet=own.uuid),))
     launch.launch(account.caller, cloud.core, request)
     (instance,) = account.ec2.describe_instances()["Reservations"][0]["Instances"]
     return instance["InstanceId"]
