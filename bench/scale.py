@@ -57,14 +57,17 @@ class Scale:
         self.machines = machines
         self.target = target
         self.held = 0
+        self.parts: dict[str, float] = {}
+        """Milliseconds of CPU of each part for each instance of the last launches."""
         self._lags: defaultdict[float, float] = defaultdict(float)
         self._form = f"RunInstances&ImageId={image}&InstanceType=m1.tiny"
 
     def launch(self, count: int, each: int) -> tuple[float, float, float]:
         """Launch `count` more: answered per second, seen running per second, milliseconds of server CPU for each."""
-        pids = [pid for name, found in self.machines.pids().items() if name != "hosts" for pid in found]
+        pids = {name: own for name, own in self.machines.pids().items() if name != "hosts"}
         request = self.target.request(f"Action={self._form}&MinCount={each}&MaxCount={each}&Version=2016-11-15")
-        spent, begun, ids = _cpu(pids), time.perf_counter(), list[str]()
+        before = {name: _cpu(own) for name, own in pids.items()}
+        begun, ids = time.perf_counter(), list[str]()
         left = iter(range(count // each))
         lock = threading.Lock()
 
@@ -87,7 +90,8 @@ class Scale:
         if len(ids) != count:
             raise RuntimeError(f"{len(ids)} of {count} instances were launched")
         self.held += count
-        return count / answered, count / took, (_cpu(pids) - spent) * 1000 / count
+        self.parts = {name: (_cpu(own) - before[name]) * 1000 / count for name, own in pids.items()}
+        return count / answered, count / took, sum(self.parts.values())
 
     def _until_running(self, ids: list[str]) -> None:
         pending, since = ids, time.monotonic()
@@ -165,6 +169,8 @@ def run(machines: Machines, hosts: int, instances: int) -> None:
     _show("launches-1", ran, OPENSTACK_RATE, "/s")
     _tell("launches-1-answered", answered, "/s")
     _show("launches-1-cpu", spent, OPENSTACK_CPU, "ms")
+    for name, milliseconds in scale.parts.items():
+        _tell(f"launches-1-cpu-{name}", milliseconds, "ms")
     _lag(scale, "1")
     small = instances // 10
     if small > scale.held:
