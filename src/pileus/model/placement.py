@@ -199,44 +199,92 @@ class Decision(msgspec.Struct, kw_only=True):
     strategy: Strategy = "spread"
 
 
+class Ranking:
+    """The hosts that can take instances of one need, best first. `candidates` are changed: they count what they get.
+
+    Another ranking of the same candidates may give hosts more: by `spread` they go down, which is seen when they are
+    met. By other rules they go up, and such a ranking is to be made anew (`goes_down`).
+    """
+
+    def __init__(self, candidates: Iterable[Candidate], need: Need, policy: Policy) -> None:
+        hosts = list(candidates)
+        self._need, self._policy = need, policy
+        self._known = len(hosts)
+        self._grouped = any(host.members for host in hosts)
+        self._refused: Counter[str] = Counter()
+        self._far: list[tuple[int, str, str]] = []
+        """Hosts that cannot take one: how many filters let them pass, negative, and why the next one did not."""
+        self._fit: list[tuple[tuple[int, int, str], Candidate]] = []
+        for host in hosts:
+            by, why = refusal(host, need, self._grouped)
+            if by:
+                self._refused[by] += 1
+                self._far.append((-_DEPTH[by], host.name, why))
+            else:
+                self._fit.append((weight(host, need, policy), host))
+        self._count = len(self._fit)
+        heapq.heapify(self._fit)
+
+    @property
+    def goes_down(self) -> bool:
+        """Whether a host that was given something is never better than before."""
+        return self._policy.strategy == "spread" and not self._need.affinity
+
+    def choose(self, count: int) -> Decision:
+        """Hosts for as many of `count` instances as fit; the instances of a group once only, for they change it."""
+        decision = Decision(
+            known=self._known, fit=self._count, refused=dict(self._refused), strategy=self._policy.strategy
+        )
+        best = self._best()
+        if best:
+            decision.near = [(host.name, f"{host.used[_MEMORY]} MiB given away") for host in best]
+        else:
+            decision.near = [(name, why) for _, name, why in heapq.nsmallest(SHOWN, self._far)]
+        need = self._need
+        while self._fit and len(decision.hosts) < count:
+            rank, host = self._fit[0]
+            if rank != (now := weight(host, need, self._policy)):
+                heapq.heapreplace(self._fit, (now, host))
+                continue
+            by, why = refusal(host, need, self._grouped)
+            if by:
+                heapq.heappop(self._fit)
+                self._count -= 1
+                self._refused[by] += 1
+                self._far.append((-_DEPTH[by], host.name, why))
+                continue
+            decision.hosts.append(host.name)
+            give(host, need)
+            if need.affinity == "affinity" and not self._grouped:
+                self._grouped = True  # the first one decides where the others go
+            heapq.heapreplace(self._fit, (weight(host, need, self._policy), host))
+        return decision
+
+    def _best(self) -> list[Candidate]:
+        """The best hosts, in order; those that were given something since they were ranked are ranked anew."""
+        taken: list[tuple[tuple[int, int, str], Candidate]] = []
+        while self._fit and len(taken) < SHOWN:
+            rank, host = self._fit[0]
+            now = weight(host, self._need, self._policy)
+            if rank == now:
+                taken.append(heapq.heappop(self._fit))
+            else:
+                heapq.heapreplace(self._fit, (now, host))
+        for entry in taken:
+            heapq.heappush(self._fit, entry)
+        return [host for _, host in taken]
+
+
 def choose(candidates: Iterable[Candidate], need: Need, count: int, policy: Policy) -> Decision:
     """Hosts for as many of `count` instances as fit. `candidates` are changed: they count what they are given."""
-    hosts = list(candidates)
-    grouped = any(host.members for host in hosts)
-    refused: Counter[str] = Counter()
-    near: list[tuple[int, str, str]] = []
-    fit: list[tuple[tuple[int, int, str], Candidate]] = []
-    for host in hosts:
-        by, why = refusal(host, need, grouped)
-        if by:
-            refused[by] += 1
-            near.append((-_DEPTH[by], host.name, why))
-        else:
-            fit.append((weight(host, need, policy), host))
-    decision = Decision(known=len(hosts), fit=len(fit), refused=dict(refused), strategy=policy.strategy)
-    if fit:
-        best = heapq.nsmallest(SHOWN, fit)
-        decision.near = [(host.name, f"{host.used[_MEMORY]} MiB given away") for _, host in best]
-    else:
-        decision.near = [(name, why) for _, name, why in heapq.nsmallest(SHOWN, near)]
-    heapq.heapify(fit)
-    while fit and len(decision.hosts) < count:
-        host = fit[0][1]
-        if refusal(host, need, grouped)[0]:
-            heapq.heappop(fit)
-            continue
-        decision.hosts.append(host.name)
-        _give(host, need)
-        if need.affinity == "affinity" and not grouped:
-            grouped = True  # the first one decides where the others go
-        heapq.heapreplace(fit, (weight(host, need, policy), host))
-    return decision
+    return Ranking(candidates, need, policy).choose(count)
 
 
 _DEPTH = {each.__name__: place for place, each in enumerate(FILTERS)}
 
 
-def _give(host: Candidate, need: Need) -> None:
+def give(host: Candidate, need: Need) -> None:
+    """Count what an instance takes of a host."""
     for place, amount in enumerate((need.vcpus, need.memory, need.disk)):
         host.used[place] += amount
     host.members += bool(need.affinity)

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
+CROWDED = 64
+"""Taken addresses of a subnet from which on they are not all looked at each time."""
+
+BEHIND = 2.0
+"""Seconds after a look at all of them."""
+
+
 def check_range(cidr: str, noun: str) -> None:
     """Whether a range can be that of a `noun`, router or subnet: 16 to 65536 addresses, written without host bits.
 
@@ -64,26 +71,57 @@ def default_subnet(caller: Caller, tx: Reader, zone: str = "") -> Subnet:
 
 
 def free_addresses(
-    tx: Reader, subnet: Subnet, least: int, most: int, requested_address: str = "", reserved: Iterable[str] = ()
+    tx: Writer, subnet: Subnet, least: int, most: int, requested_address: str = "", reserved: Iterable[str] = ()
 ) -> list[str]:
     """From `least` to `most` addresses of the subnet that nobody has: `requested_address` if given, or the lowest.
 
     The `reserved` ones are not free: somebody is about to have them. Raises NoCapacity when there are fewer,
     InvalidValue for an address that cannot be had.
     """
+    if not requested_address:
+        free = _behind_last(tx, subnet, most, reserved)
+        if free:
+            return free
     claimed_addresses = tx.taken(f"subnet:{subnet.uuid}") | set(reserved)
     if requested_address:
         return [_asked(subnet, claimed_addresses, requested_address)]
-    free: list[str] = []
+    free = []
     for address in chain.from_iterable(_addresses(subnet.wanted)):
         if address not in claimed_addresses:
             free.append(address)
             if len(free) == most:
+                if len(claimed_addresses) >= CROWDED:
+                    tx.remembered[f"free:{subnet.uuid}"] = address, tx.now
                 return free
     if len(free) >= least:
         return free
     text = f"The subnet '{subnet.ec2_id}' has {len(free)} free addresses left, {least} are needed."
     raise NoCapacity(text, noun="subnet", ident=subnet.ec2_id, reason="addresses")
+
+
+def _behind_last(tx: Writer, subnet: Subnet, count: int, reserved: Iterable[str]) -> list[str]:
+    """The next `count` free addresses behind the one that was given last; none where they are not close to it.
+
+    In a crowded subnet, and for a short time, which spares a look at all that are taken. Lower ones that became free
+    meanwhile are given after that.
+    """
+    last = tx.remembered.get(f"free:{subnet.uuid}")
+    if not isinstance(last, tuple) or not 0 <= tx.now - last[1] < BEHIND:
+        return []
+    try:
+        first = addresses.offset(subnet.wanted.cidr, last[0]) + 1
+    except ValueError:
+        return []
+    offsets = usable(subnet.wanted)
+    base = int(ipaddress.IPv4Network(subnet.wanted.cidr).network_address)
+    end = min(first + 2 * count + 8, offsets.stop)
+    near = [inet_ntoa((base + offset).to_bytes(4, "big")) for offset in range(max(first, offsets.start), end)]
+    claimed = tx.holders(f"subnet:{subnet.uuid}", near).keys() | set(reserved)
+    free = [address for address in near if address not in claimed][:count]
+    if len(free) < count:
+        return []
+    tx.remembered[f"free:{subnet.uuid}"] = free[-1], last[1]
+    return free
 
 
 def _addresses(wanted: Wanted) -> Iterable[tuple[str, ...]]:

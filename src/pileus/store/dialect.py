@@ -35,14 +35,15 @@ class Dialect(Protocol):
     """One kind of database.
 
     `sql` is what SQLAlchemy opens and `options` how. `alone` means that readers take turns with the writer, for there
-    is one connection, and `direct` that the driver takes and gives every value as it is. `file` is the path of the
-    database where that is a file, else empty.
+    is one connection, `direct` that the driver takes and gives every value as it is, and `pipelined` that it sends many
+    statements in one round trip. `file` is the path of the database where that is a file, else empty.
     """
 
     sql: URL
     options: dict[str, Any]
     alone: bool
     direct: bool
+    pipelined: bool
     file: str
 
     @property

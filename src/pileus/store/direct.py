@@ -12,8 +12,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BindParameter, SelectBase
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import BindParameter, Float, Numeric, SelectBase
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql.visitors import iterate
 
 if TYPE_CHECKING:
@@ -28,13 +28,22 @@ LONGEST = 100
 
 
 class StatementExecutor(Protocol):
-    """How a transaction executes its statements: SQLAlchemy's connection, or `Direct`."""
+    """How a transaction executes its statements: `Direct`, `Pipelined`, or by SQLAlchemy's connection."""
 
     def execute(self, statement: Any, parameters: Any = None, /) -> Any:
         """Execute it, for each of a list of parameters; what it gave is `StatementResult`, or SQLAlchemy's result."""
 
+    def defer(self, statement: Any, parameters: Any = None, /, *, refusal: Exception | None = None) -> None:
+        """Execute it, for each of a list of parameters, now or before the next statement or the commit.
+
+        Raises `refusal`, now or then, where a unique index refuses a row.
+        """
+
     def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
         """Execute a statement in the database's own words."""
+
+    def commit(self) -> None:
+        """Execute what is deferred; a commit may go with it."""
 
 
 class StatementResult:
@@ -77,7 +86,7 @@ class StatementResult:
         return None if row is None else row[0]
 
 
-class _Text:
+class StatementText:
     """A statement as the driver takes it, for parameters of these names and IN lists of these lengths."""
 
     def __init__(
@@ -96,11 +105,11 @@ class Texts:
 
     def __init__(self, words: Words) -> None:
         self._words = words
-        self._kept: WeakKeyDictionary[Executable, dict[Any, _Text | None]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Executable, dict[Any, StatementText | None]] = WeakKeyDictionary()
         self._lists: WeakKeyDictionary[Executable, tuple[str, ...]] = WeakKeyDictionary()
         """The names of each statement's IN lists."""
 
-    def of(self, statement: Any, parameters: Mapping[str, Any]) -> _Text | None:
+    def of(self, statement: Any, parameters: Mapping[str, Any]) -> StatementText | None:
         """The statement for these parameters; None: SQLAlchemy is to execute it, the first time and some always."""
         texts = self._kept.get(statement)
         if texts is None:
@@ -117,16 +126,17 @@ class Texts:
             texts[key] = self._made(statement, parameters)
             return texts[key]
 
-    def _made(self, statement: Any, parameters: Mapping[str, Any]) -> _Text | None:
+    def _made(self, statement: Any, parameters: Mapping[str, Any]) -> StatementText | None:
         if any(not 0 < len(parameters[name]) <= LONGEST for name in self._lists[statement]):
             return None
-        compiled = statement.compile(dialect=self._words, column_keys=list(parameters))
+        # As for many rows: the number that a row is given is not asked for.
+        compiled = statement.compile(dialect=self._words, column_keys=list(parameters), for_executemany=True)
         if compiled.literal_execute_params or compiled.insert_prefetch or compiled.update_prefetch:
             return None
         row: Callable[[Any], Any] | None = None
         if isinstance(statement, SelectBase):
             columns = statement.selected_columns
-            if any(column.type.dialect_impl(self._words).result_processor(self._words, None) for column in columns):
+            if any(_converts(column.type, self._words) for column in columns):
                 return None
             shape: Any = namedtuple("Row", [column.key for column in columns], rename=True)  # type: ignore[misc]  # noqa: PYI024  (made by need)
             row = partial(tuple.__new__, shape)  # its own `_make` is not in C
@@ -136,7 +146,17 @@ class Texts:
         if expanded.processors or expanded.positiontup is None:
             return None
         arguments = _arguments(compiled, expanded.positiontup, expanded.parameter_expansion, parameters)
-        return None if arguments is None else _Text(expanded.statement, arguments, row)
+        return None if arguments is None else StatementText(expanded.statement, arguments, row)
+
+
+_FLOAT8 = 701
+"""PostgreSQL's number of the type of floats: SQLAlchemy asks for it before it says whether it converts one."""
+
+
+def _converts(kind: Any, words: Words) -> bool:
+    """Whether SQLAlchemy converts values of this type that the driver gives."""
+    code = _FLOAT8 if isinstance(kind, Float | Numeric) else None
+    return kind.dialect_impl(words).result_processor(words, code) is not None
 
 
 def _constants(compiled: SQLCompiler) -> dict[str, Any]:
@@ -173,11 +193,38 @@ def _arguments(
     return itemgetter(*(key for key, _ in places))
 
 
-class Direct:
+class Immediate:
+    """A transaction's connection, which executes each statement at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: Any, parameters: Any = None, /) -> Any:
+        """As SQLAlchemy's connection does."""
+        return self._connection.execute(statement, parameters)
+
+    def defer(self, statement: Any, parameters: Any = None, /, *, refusal: Exception | None = None) -> None:
+        """Execute it. Raises `refusal` where a unique index refuses a row."""
+        try:
+            self.execute(statement, parameters)
+        except IntegrityError as error:
+            if refusal is None:
+                raise
+            raise refusal from error
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
+        """As SQLAlchemy's connection does."""
+        return self._connection.exec_driver_sql(statement, parameters)
+
+    def commit(self) -> None:
+        """Nothing is deferred."""
+
+
+class Direct(Immediate):
     """A transaction's connection, which gives the driver itself what it has a text for."""
 
     def __init__(self, connection: Connection, texts: Texts, errors: type[Exception]) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._driver: Any = connection.connection.driver_connection
         self._texts = texts
         self._errors = errors
@@ -197,7 +244,3 @@ class Direct:
         except self._errors as error:
             raise DBAPIError.instance(text.text, None, error, self._errors, hide_parameters=True) from error
         return StatementResult(cursor, text.row)
-
-    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
-        """As SQLAlchemy's connection does."""
-        return self._connection.exec_driver_sql(statement, parameters)

@@ -15,13 +15,16 @@ from pileus.model import bounds
 from pileus.model.errors import Unavailable
 from pileus.store import trouble
 from pileus.store.dialect import TURN, dialect_of
-from pileus.store.direct import Direct, StatementExecutor, Texts
+from pileus.store.direct import Direct, Immediate, Texts
 from pileus.store.files import DatabaseFiles
+from pileus.store.pipelined import Pipelined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
+
+    from pileus.store.direct import StatementExecutor
 
 UNTIDY = 64
 """Commits after which somebody is to call `tidy`."""
@@ -124,6 +127,9 @@ class Database:
         with self._turn(), self._telling(), closing(self._begun_write(lasting=lasting)) as connection:
             yield connection
             with self._telling(committing=True):
+                session: StatementExecutor | None = connection.info.pop("session", None)
+                if session is not None:
+                    session.commit()
                 connection.commit()
             # After the commit: a file that is deleted later has what was acknowledged.
             self._look(committed=True)
@@ -159,7 +165,11 @@ class Database:
 
     def direct(self, connection: Connection) -> StatementExecutor:
         """The way to execute statements that are built once, within a transaction that was begun above."""
-        return Direct(connection, self._texts, self.dialect.errors) if self._texts is not None else connection
+        if self._texts is None:
+            return Immediate(connection)
+        made = Pipelined if self.dialect.pipelined else Direct
+        session = connection.info["session"] = made(connection, self._texts, self.dialect.errors)
+        return session
 
     def _begun_write(self, *, lasting: bool) -> Connection:
         """A connection in a transaction that is alone among writers."""
@@ -177,6 +187,7 @@ class Database:
             connection = self.sql.connect()
             try:
                 connection.begin()
+                connection.info.pop("session", None)
                 begin(connection)
             except DBAPIError as error:
                 connection.close()

@@ -108,6 +108,7 @@ class Mariadb:
     errors = pymysql.MySQLError
     alone = False
     direct = False
+    pipelined = False
     file = ""
 
     def __init__(self, url: URL) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WRITER = 0x50494C455553
 """The advisory lock of whoever writes: `PILEUS`. A lock of this kind is one database's, so two clouds never meet."""
 
+PREPARED = 400
+"""Statements that a connection has prepared at most: texts for lists of each length are many."""
+
 _REASONS = {
     "08": "unreachable",  # connection exceptions
     "25006": disk.READ_ONLY,  # read_only_sql_transaction: a standby, perhaps
@@ -71,7 +74,8 @@ class Postgresql:
 
     errors = psycopg.Error
     alone = False
-    direct = False
+    direct = True
+    pipelined = True
     file = ""
 
     def __init__(self, url: URL) -> None:
@@ -87,7 +91,9 @@ class Postgresql:
             "tcp_user_timeout": ANSWER * 1000,
         }
         arguments = {name: value for name, value in defaults.items() if name not in url.query}
-        self.options = {"connect_args": {**arguments, "options": f"{settings} {url_options}".strip()}}
+        words = {**arguments, "options": f"{settings} {url_options}".strip()}
+        # Values have places in a statement's text, no names: so a text can go to the driver as it is.
+        self.options = {"connect_args": words, "paramstyle": "format"}
         self._parameters: dict[str, Any] = {}
         self._probe = DatabaseProbe(self._answers)
 
@@ -111,6 +117,8 @@ class Postgresql:
     def connected(self, connection: Any) -> None:
         """Let nobody begin a transaction but the words below: each is one round trip with what it waits for."""
         connection.autocommit = True
+        connection.prepare_threshold = 2
+        connection.prepared_max = PREPARED
 
     def begin_read(self, connection: Connection) -> None:
         """A snapshot from the first statement on."""

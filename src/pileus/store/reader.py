@@ -168,6 +168,11 @@ class Reader:
         return self._cache.at(kind, self._numbers())
 
     @property
+    def remembered(self) -> dict[str, object]:
+        """What rules remember between transactions, in this process, by name; it may be out of date."""
+        return {} if self._cache is None else self._cache.remembered
+
+    @property
     def recovering(self) -> bool:
         """Whether a recovery has begun and not ended, as it was when this began."""
         return bool(self._numbers().get(RECOVERING))
@@ -330,6 +335,14 @@ class Reader:
         statement, parameters = (_USAGE, {}) if scope is None else (_USAGE_OF, {"scope": scope})
         rows = self.sql.execute(statement, parameters).all()
         return {(row.scope, row.resource): row.used for row in rows if row.used}
+
+    def usage_of(self, scopes: Iterable[str]) -> dict[tuple[str, str], int]:
+        """Return the usage of these scopes by (scope, resource); what was never used is absent."""
+        amounts: dict[tuple[str, str], int] = {}
+        for part in chunks(scopes):
+            rows = self.sql.execute(_USAGE_IN, {"scopes": part})
+            amounts.update(((row.scope, row.resource), row.used) for row in rows)
+        return amounts
 
     def journal(
         self, uuid: str | None = None, *, open_only: bool = False, limit: int | None = 50
@@ -505,6 +518,7 @@ def _usage_by_scope(resources: tuple[str, ...]) -> Select[Any]:
 
 _USAGE = select(tables.usage)
 _USAGE_OF = _USAGE.where(tables.usage.c.scope == bindparam("scope"))
+_USAGE_IN = _USAGE.where(tables.usage.c.scope.in_(bindparam("scopes", expanding=True)))
 _LAST_LINE = select(func.max(tables.journal.c.id))
 _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
 _META_NAMES = select(tables.meta.c.name).where(tables.meta.c.name.like(bindparam("prefix")), tables.meta.c.value > 0)

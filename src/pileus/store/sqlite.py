@@ -42,6 +42,7 @@ class Sqlite:
 
     errors = sqlite3.Error
     direct = True
+    pipelined = False
 
     def __init__(self, url: URL, sync: str) -> None:
         self.sql = url

@@ -8,10 +8,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, Double, String, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Double, Integer, bindparam, case, delete, insert, select, update
 
 from pileus.model import bounds
 from pileus.store import tables
+from pileus.store.upsert import Upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Delete, Insert, Select, Table, Update
@@ -86,11 +87,8 @@ DROP_CLAIM: Final[Delete] = delete(_claim).where(
     _claim.c.pool == bindparam("of_pool"), _claim.c.value == bindparam("of_value"), _claim.c.uuid == bindparam("key")
 )
 
-_USED = (_usage.c.scope == bindparam("of_scope")) & (_usage.c.resource == bindparam("of_resource"))
-_MORE = _usage.c.used + bindparam("amount", type_=BigInteger)
-USE: Final[Update] = update(_usage).where(_USED).values(used=_MORE)
-USED: Final[Select[Any]] = select(_usage.c.used).where(_USED)
-ADD_USAGE: Final[Insert] = insert(_usage)
+ADD_USAGE: Final[Insert] = Upsert(_usage)
+"""Adds to what is used already."""
 
 ADD_JOURNAL: Final[Insert] = insert(tables.journal)
 SETTLE: Final[Update] = update(tables.journal).where(tables.journal.c.id.in_(bindparam("ids", expanding=True)))
@@ -103,27 +101,14 @@ LAST_TOKEN: Final[Select[Any]] = (
 )
 """A row when a project has as many tokens of a verb as it may have."""
 
-STEP: Final[Update] = (
-    update(_meta)
-    .where(_meta.c.name == bindparam("which"))
-    .values(value=_meta.c.value + bindparam("by", type_=BigInteger))
-)
+STEP: Final[Insert] = Upsert(_meta)
+"""Adds to a number that there is already."""
 ADD_META: Final[Insert] = insert(_meta)
 
 _THESE = (_wake.c.kind == bindparam("of_kind")) & _wake.c.uuid.in_(bindparam("uuids", expanding=True))
-_AT = bindparam("at", type_=Double)
-WAKE: Final[Update] = (
-    update(_wake)
-    .where(_THESE)
-    .values(
-        wakes=_wake.c.wakes + 1,
-        tries=0,
-        due=case((or_(_wake.c.due.is_(None), _wake.c.due > _AT), _AT), else_=_wake.c.due),
-        request=func.coalesce(bindparam("by", type_=String), _wake.c.request),
-    )
-)
-WOKEN: Final[Select[Any]] = select(_wake.c.uuid).where(_THESE)
 ADD_WAKE: Final[Insert] = insert(_wake)
+WAKE: Final[Insert] = Upsert(_wake)
+"""One that there is already is woken once more; an earlier due time stays."""
 
 NEXT_WAKE: Final[Select[Any]] = (
     select(_wake)
@@ -141,5 +126,14 @@ BRING_FORWARD: Final[Update] = (
 CANCEL_LATER_WAKES: Final[Update] = (
     update(_wake).where(_THESE, _wake.c.due > bindparam("at", type_=Double), _wake.c.until == 0.0).values(due=None)
 )
-GIVE_WAKE: Final[Update] = update(_wake).where(_LEASED, _wake.c.wakes == bindparam("seen")).values(until=0.0)
-GIVE_WAKE_AT_ONCE: Final[Update] = update(_wake).where(_LEASED, _wake.c.wakes != bindparam("seen")).values(until=0.0)
+_UNSEEN = _wake.c.wakes == bindparam("seen", type_=BigInteger)
+GIVE_WAKE: Final[Update] = (
+    update(_wake)
+    .where(_LEASED)
+    .values(
+        until=0.0,
+        due=case((_UNSEEN, bindparam("later", type_=Double)), else_=bindparam("now", type_=Double)),
+        tries=case((_UNSEEN, bindparam("failed", type_=Integer)), else_=_wake.c.tries),
+    )
+)
+"""Give a wake back, that is due `later`; one that was woken meanwhile is due `now`."""

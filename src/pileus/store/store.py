@@ -234,20 +234,21 @@ class Store:
 
     def _give(self, session: StatementExecutor, done: Iterable[tuple[LeasedWake, float | None, bool]]) -> None:
         # A failure of a wake that nobody has touched since: the number of tries in the row is the one leased.
+        now = self.now()
         rows = [
             {
                 "of_kind": wake.kind,
                 "key": wake.uuid,
                 "leased_until": wake.until,
                 "seen": wake.wakes,
-                "due": due,
-                "tries": wake.tries + 1 if failed else 0,
+                "later": due,
+                "now": now,
+                "failed": wake.tries + 1 if failed else 0,
             }
             for wake, due, failed in done
         ]
-        if session.execute(statements.GIVE_WAKE, rows).rowcount != len(rows):
-            woken = [{key: value for key, value in row.items() if key != "tries"} for row in rows]
-            session.execute(statements.GIVE_WAKE_AT_ONCE, [{**row, "due": self.now()} for row in woken])
+        if rows:
+            session.defer(statements.GIVE_WAKE, rows)
 
     def _next(self, session: StatementExecutor, now: float, most: int) -> list[LeasedWake]:
         if self.closed:
@@ -257,7 +258,7 @@ class Store:
         if rows:
             # Due again when the lease ends: a worker that dies has not lost the wake.
             leases = [{"of_kind": row.kind, "key": row.uuid, "until": until, "due": until} for row in rows]
-            session.execute(statements.LEASE_WAKE, leases)
+            session.defer(statements.LEASE_WAKE, leases)
         return [LeasedWake(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due) for row in rows]
 
     def release_wakes(self) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from pileus.model import bounds, quota
 from pileus.model.errors import Duplicate, QuotaExceeded, TokenReused
@@ -86,7 +85,7 @@ class Writer(Reader):
             for uuid in [noun.uuid for noun in new_nouns if noun.uuid in self.unreadable]:
                 self._drop_row(uuid)
                 anew.add(uuid)
-            self.sql.execute(statements.add_noun(kind), [shape.row(noun) for noun in new_nouns])
+            self.sql.defer(statements.add_noun(kind), [shape.row(noun) for noun in new_nouns])
             every += new_nouns
         self._claim([(None, noun) for noun in every], unclaimed=unclaimed)
         # What the unreadable row used that a noun takes the place of is counted already.
@@ -106,8 +105,8 @@ class Writer(Reader):
         row = self.unreadable.pop(uuid)
         kind = row.kind
         self._touch(kind, [row.project])
-        self.sql.execute(statements.DROP_REFERENCES, {"key": uuid})
-        self.sql.execute(statements.drop_noun(kind), {"key": uuid})
+        self.sql.defer(statements.DROP_REFERENCES, {"key": uuid})
+        self.sql.defer(statements.drop_noun(kind), {"key": uuid})
 
     def add_all(self, nouns: list[N]) -> list[N]:
         """Insert new nouns of one kind, in order; returned with their ids and time."""
@@ -135,7 +134,7 @@ class Writer(Reader):
             for kind, target, use in referred(noun, SHAPES[type(noun)].references)
         }
         if rows:
-            self.sql.execute(statements.ADD_REFERENCE, list(rows.values()))
+            self.sql.defer(statements.ADD_REFERENCE, list(rows.values()))
 
     def want(self, noun: N, wanted: Part | None = None, **other: Any) -> N:
         """Write `wanted` (verbs alone do); `other` may hold name and tags. The generation counts it."""
@@ -149,7 +148,7 @@ class Writer(Reader):
         self._change(noun, changed, values, counted=wanted is None)
         fields = SHAPES[type(noun)].references
         if fields and referred(noun, fields) != referred(changed, fields):
-            self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
+            self.sql.defer(statements.DROP_REFERENCES, {"key": noun.uuid})
             self._refer([changed])
         return changed
 
@@ -176,7 +175,7 @@ class Writer(Reader):
             kind = changes[0][0].KIND
             self._touch(kind, [noun.project for noun, _ in changes])
             rows = [{"key": noun.uuid, "seen": encode(noun.seen)} for _, noun in changes]
-            self.sql.execute(statements.change_noun(kind), rows)
+            self.sql.defer(statements.change_noun(kind), rows)
             self._claim(changes)
 
     def revise(self, noun: N, assigned: Part | None = None) -> N:
@@ -210,7 +209,7 @@ class Writer(Reader):
                 values["wanted"] = encode(small.wanted)
             self._update(noun, values)
             self.free(noun.uuid)
-            self.sql.execute(statements.DROP_REFERENCES, {"key": noun.uuid})
+            self.sql.defer(statements.DROP_REFERENCES, {"key": noun.uuid})
         self._use([(noun, None) for noun in nouns])
 
     def erase(self, cls: type[Noun], before: float) -> int:
@@ -235,22 +234,19 @@ class Writer(Reader):
 
     def _update(self, noun: Noun, values: dict[str, Any]) -> None:
         self._touch(noun.KIND, [noun.project])
-        self.sql.execute(statements.change_noun(noun.KIND), {"key": noun.uuid, **values})
+        self.sql.defer(statements.change_noun(noun.KIND), {"key": noun.uuid, **values})
 
     def count_versions(self) -> None:
         """Tell later snapshots, of every process, which of the cached kinds and of the projects' lists have changed."""
         for kind in sorted(self.touched & COUNTED):
             self._step(version_name(kind))
-        projects = sorted(self._projects)
-        steps = [{"which": project_version(project), "by": 1} for project in projects]
-        if steps and self.sql.execute(statements.STEP, steps).rowcount < len(steps):
-            # Some are of projects whose first nouns these are; the others' numbers rise once more.
-            for project in projects:
-                self._step(project_version(project))
+        steps = [{"name": project_version(project), "value": 1} for project in sorted(self._projects)]
+        if steps:
+            self.sql.defer(statements.STEP, steps)
 
     def lock(self, noun: Noun) -> None:
         """Have every other transaction that locks this row wait for the end of this one."""
-        self.sql.execute(statements.change_noun(noun.KIND), {"key": noun.uuid, "name": noun.name})
+        self.sql.defer(statements.change_noun(noun.KIND), {"key": noun.uuid, "name": noun.name})
 
     # -- claims and usage ----------------------------------------------------------------------------------------
 
@@ -286,18 +282,12 @@ class Writer(Reader):
     def count(self, amounts: Mapping[tuple[str, str], int]) -> None:
         """Add to what is used, by (scope, resource), whatever the limits; negative amounts are given back."""
         rows = [
-            {"of_scope": scope, "of_resource": resource, "amount": amount}
+            {"scope": scope, "resource": resource, "used": amount}
             for (scope, resource), amount in sorted(amounts.items())
             if amount
         ]
-        if not rows or self.sql.execute(statements.USE, rows).rowcount == len(rows):
-            return
-        # Some were never used before: those that had no row to change get one.
-        for row in rows:
-            key = {"of_scope": row["of_scope"], "of_resource": row["of_resource"]}
-            if self.sql.execute(statements.USED, key).first() is None:
-                new_row = {"scope": row["of_scope"], "resource": row["of_resource"], "used": row["amount"]}
-                self.sql.execute(statements.ADD_USAGE, new_row)
+        if rows:
+            self.sql.defer(statements.ADD_USAGE, rows)
 
     def close_usage(self, scope: str) -> None:
         """Forget the usage of a scope that has ended."""
@@ -341,18 +331,15 @@ class Writer(Reader):
         """Take many claims at once that were found free in this transaction. Raises Duplicate."""
         rows = [{"pool": p, "value": v, "kind": noun.KIND, "uuid": noun.uuid} for (p, v), noun in new_claims]
         if rows:
-            try:
-                self.sql.execute(statements.ADD_CLAIM, rows)
-            except IntegrityError as error:
-                raise _duplicate(*new_claims[0]) from error
+            self.sql.defer(statements.ADD_CLAIM, rows, refusal=_duplicate(*new_claims[0]))
 
     def free(self, uuid: str) -> None:
         """Give back every claim of a noun."""
-        self.sql.execute(statements.DROP_CLAIMS, {"key": uuid})
+        self.sql.defer(statements.DROP_CLAIMS, {"key": uuid})
 
     def unclaim(self, pool: str, value: str, uuid: str) -> None:
         """Give back one claim of a noun, if it holds it."""
-        self.sql.execute(statements.DROP_CLAIM, {"of_pool": pool, "of_value": value, "key": uuid})
+        self.sql.defer(statements.DROP_CLAIM, {"of_pool": pool, "of_value": value, "key": uuid})
 
     # -- wakes, journal, idempotency, numbers ---------------------------------------------------------------------
 
@@ -364,19 +351,13 @@ class Writer(Reader):
         """Have a loop look at each of these; an earlier due time stays."""
         when = self.now if due is None else due
         for part in chunks(uuids):
-            these = {"of_kind": kind, "uuids": part}
-            if self.sql.execute(statements.WAKE, {**these, "at": when, "by": self._request}).rowcount == len(part):
-                continue
-            woken_uuids = {row.uuid for row in self.sql.execute(statements.WOKEN, these)}
-            new = [_wake(kind, uuid, when, self._request) for uuid in part if uuid not in woken_uuids]
-            if new:
-                self.sql.execute(statements.ADD_WAKE, new)
+            self.sql.defer(statements.WAKE, [_wake(kind, uuid, when, self._request) for uuid in part])
         self.woken = True
 
     def cancel_later_wakes(self, kind: str, uuids: Iterable[str]) -> None:
         """Cancel the later wakes of these nouns, which have converged; a wake that is due, or under way, stays."""
         for part in chunks(uuids):
-            self.sql.execute(statements.CANCEL_LATER_WAKES, {"of_kind": kind, "uuids": part, "at": self.now})
+            self.sql.defer(statements.CANCEL_LATER_WAKES, {"of_kind": kind, "uuids": part, "at": self.now})
 
     def unwake(self, kind: str, uuid: str) -> None:
         """Forget the wake of a noun that does not exist."""
@@ -387,7 +368,7 @@ class Writer(Reader):
         """Have loops look at nouns that this transaction has added, and that nobody can have woken before."""
         rows = [_wake(noun.KIND, noun.uuid, self.now, self._request) for noun in nouns]
         if rows:
-            self.sql.execute(statements.ADD_WAKE, rows)
+            self.sql.defer(statements.ADD_WAKE, rows)
         self.woken = True
 
     def add_journal_line(
@@ -426,14 +407,14 @@ class Writer(Reader):
             for noun in nouns
         ]
         if rows:
-            self.sql.execute(statements.ADD_JOURNAL, rows)
+            self.sql.defer(statements.ADD_JOURNAL, rows)
 
     def settle(self, entry_ids: Iterable[int], outcome: str, detail: str = "") -> None:
         """Say how journal lines ended; without a `detail` they keep their own."""
         ids = list(entry_ids)
         if ids:
             values = {"outcome": outcome, "ended": self.now, **({"detail": detail} if detail else {})}
-            self.sql.execute(statements.SETTLE, {"ids": ids, **values})
+            self.sql.defer(statements.SETTLE, {"ids": ids, **values})
 
     def repeated(self, project: str, verb: str, token: str, parameters: object) -> Any:
         """The result stored for this token, or None when it is new; TokenReused when the parameters differ."""
@@ -515,8 +496,7 @@ class Writer(Reader):
         value = numbers.get(name)
         if value is None:
             value = self.meta(name)
-        if not self.sql.execute(statements.STEP, {"which": name, "by": by}).rowcount:
-            self.sql.execute(statements.ADD_META, {"name": name, "value": by})
+        self.sql.defer(statements.STEP, {"name": name, "value": by})
         numbers[name] = value + by
         return value + by
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.instance import Instance
     from pileus.store.reader import Reader
+    from pileus.store.writer import Writer
 
 
 class LaunchInterface(NewPort, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,7 +95,7 @@ def planned(caller: Caller, tx: Reader, interface: LaunchInterface, zone: str) -
     return PlannedInterface(interface, subnet, network, groups)
 
 
-def addressed(tx: Reader, interfaces: Sequence[PlannedInterface], least: int, most: int) -> list[list[tuple[str, ...]]]:
+def addressed(tx: Writer, interfaces: Sequence[PlannedInterface], least: int, most: int) -> list[list[tuple[str, ...]]]:
     """By interface the addresses of `least` to `most` instances, the primary one first; none is taken twice.
 
     An interface may have addresses for more instances than another one has. Raises NoCapacity, and InvalidValue for an

@@ -1,4 +1,4 @@
-"""Placing: the snapshot that placement decides over, in the launch's own transaction: nobody else writes meanwhile."""
+"""Placing: the hosts that placement chooses from. A launch's transaction proves the choice: nobody else writes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pileus.model.errors import NoCapacity, Unavailable
 from pileus.model.host import LOST_AFTER, Capacity, Host, Overcommit, ProviderLimits, Wanted, heard_lately
 from pileus.model.placement import RESOURCES, Candidate, Decision, Facts, Need, Policy
 from pileus.model.project import Project
+from pileus.rules.instance import recenthosts
 
 DEAF = 600.0
 """Seconds for which a cloud that hears none of its hosts goes by what it heard last.
@@ -24,7 +25,7 @@ SCOPE = "host:"
 """How the scopes of what is used of hosts begin."""
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
@@ -56,8 +57,16 @@ def choose(
     Raises Silent when no host was heard for so long that nobody knows where there is room.
     `members` counts the instances of the group by host.
     """
-    candidates = snapshot(tx, core.policy, core.store.now(), members)
+    decision = None if need.affinity else _chosen_before(tx, core, need, most)
+    if decision is not None:
+        return decision
+    now, since = core.store.now(), core.store.monotonic()
+    rows = list(_readable(tx))
+    candidates = _candidates(tx, rows, core.policy, now, members)
     decision = placement.choose(candidates, need, most, core.policy)
+    if not need.affinity:
+        uuids = {name: uuid for uuid, name, _, _ in rows}
+        recenthosts.keep(tx, candidates, uuids, core.policy, since)
     if len(decision.hosts) < least:
         # What refuses the one that does not fit any more.
         why = placement.explanation(placement.choose(candidates, need, 0, core.policy))
@@ -67,6 +76,26 @@ def choose(
             why = f"{len(decision.hosts)} of {least} fit; then {why}"
         raise Nowhere(f"We currently do not have sufficient {flavor} capacity in the zone you requested.", why)
     return decision
+
+
+def _chosen_before(tx: Reader, core: Core, need: Need, count: int) -> Decision | None:
+    """Hosts from the copy of all that this process has, if they can take all `count`; None: look at every host."""
+    hosts = recenthosts.recent(tx, core.policy, core.store.monotonic())
+    if hosts is None:
+        return None
+    decision = hosts.choose(need, count)
+    now = core.store.now()
+    if len(decision.hosts) == count and hosts.proved(tx, decision, need, lambda host: _current(host, core.policy, now)):
+        return decision
+    recenthosts.drop(tx)
+    return None
+
+
+def _current(host: Host, policy: Policy, now: float) -> Candidate:
+    """A host by its row, with nothing used yet."""
+    seen = host.seen
+    facts = placement.facts(host.wanted, seen.capacity, seen.limits, seen.traits, policy.overcommit)
+    return Candidate(host.name, facts, heard_lately(seen.heard, now), [0] * len(RESOURCES))
 
 
 def remember(caller: Caller, core: Core, verb: str, why: str) -> None:
@@ -82,11 +111,20 @@ def remember(caller: Caller, core: Core, verb: str, why: str) -> None:
 
 def snapshot(tx: Reader, policy: Policy, now: float, members: Mapping[str, int] | None = None) -> list[Candidate]:
     """Every host as placement sees it: one query for hosts, one for what is used of them."""
+    return _candidates(tx, list(_readable(tx)), policy, now, members)
+
+
+def _candidates(
+    tx: Reader,
+    rows: Sequence[tuple[str, str, str, _Said]],
+    policy: Policy,
+    now: float,
+    members: Mapping[str, int] | None,
+) -> list[Candidate]:
     used = tx.usage_by_scope(SCOPE, RESOURCES)
-    rows = list(_readable(tx))
-    listened = _listened((seen.heard for _, _, seen in rows), now)
+    listened = _listened((seen.heard for _, _, _, seen in rows), now)
     candidates = []
-    for name, wanted, seen in rows:
+    for _, name, wanted, seen in rows:
         try:
             facts = _facts(wanted, bytes(seen.capacity), bytes(seen.limits), bytes(seen.traits), policy.overcommit)
         except msgspec.MsgspecError:
@@ -97,11 +135,11 @@ def snapshot(tx: Reader, policy: Policy, now: float, members: Mapping[str, int] 
     return candidates
 
 
-def _readable(tx: Reader) -> Iterator[tuple[str, str, _Said]]:
-    """Each host's name, what is wanted of it, and what it said; none whose row is damaged."""
-    for _, name, wanted, seen in tx.texts(Host):
+def _readable(tx: Reader) -> Iterator[tuple[str, str, str, _Said]]:
+    """Each host's uuid and name, what is wanted of it, and what it said; none whose row is damaged."""
+    for uuid, name, wanted, seen in tx.texts(Host):
         with contextlib.suppress(msgspec.MsgspecError):
-            yield name, wanted, _SAID.decode(seen)
+            yield uuid, name, wanted, _SAID.decode(seen)
 
 
 def _listened(heard_times: Iterable[float], now: float) -> float:

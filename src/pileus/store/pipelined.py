@@ -1,0 +1,113 @@
+"""A transaction on PostgreSQL: statements without an answer are sent together with the next one that has an answer.
+
+Each statement that is executed by itself costs a round trip, for which the writer's turn is held. psycopg's pipeline
+mode sends many in one; the last of them are sent with the COMMIT.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from pileus.store.direct import StatementResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from pileus.store.direct import StatementText, Texts
+
+ROWS = 16
+"""Rows of one INSERT at most: a text is kept, and prepared, for each number of them."""
+
+_VALUES = re.compile(r"(?s)(INSERT INTO .*? VALUES )(\([^()]*\))( ON CONFLICT .*)?")
+
+
+class Pipelined:
+    """A transaction's connection. What is deferred is sent before whatever is executed next."""
+
+    def __init__(self, connection: Connection, texts: Texts, errors: type[Exception]) -> None:
+        self._connection = connection
+        self._driver: Any = connection.connection.driver_connection
+        self._texts = texts
+        self._errors = errors
+        self._deferred: list[tuple[str, tuple[Any, ...]]] = []
+        self._refusal: Exception | None = None
+
+    def execute(self, statement: Any, parameters: Any = None, /) -> Any:
+        """As SQLAlchemy's connection does. Raises its errors."""
+        many = isinstance(parameters, list)
+        first = (parameters[0] if many else parameters) or {}
+        text = self._texts.of(statement, first)
+        if text is None or (many and len(parameters) > 1):
+            self.flush()
+            return self._connection.execute(statement, parameters)
+        return StatementResult(self._send(text.text, text.arguments(first)), text.row)
+
+    def defer(self, statement: Any, parameters: Any = None, /, *, refusal: Exception | None = None) -> None:
+        """Execute it, for each of a list of parameters, before the next statement, or before the commit.
+
+        `refusal` is raised then, where the database refuses the row of some deferred statement by a unique index.
+        """
+        rows = parameters if isinstance(parameters, list) else [parameters or {}]
+        text = self._texts.of(statement, rows[0])
+        if text is None:
+            self.execute(statement, parameters)
+            return
+        self._refusal = self._refusal or refusal
+        self._deferred += _together(text, [text.arguments(row) for row in rows])
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
+        """As SQLAlchemy's connection does."""
+        self.flush()
+        return self._connection.exec_driver_sql(statement, parameters)
+
+    def flush(self) -> None:
+        """Execute what is deferred."""
+        if self._deferred:
+            text, arguments = self._deferred.pop()
+            self._send(text, arguments)
+
+    def commit(self) -> None:
+        """Execute what is deferred, and commit."""
+        if self._deferred:
+            self._send("COMMIT", ())
+
+    def _send(self, text: str, arguments: tuple[Any, ...]) -> Any:
+        """Execute what is deferred, and this; its cursor."""
+        deferred, self._deferred = self._deferred, []
+        cursor = self._driver.cursor()
+        try:
+            if not deferred:
+                return cursor.execute(text, arguments)
+            with self._driver.pipeline():
+                other = self._driver.cursor()
+                for before, values in deferred:
+                    other.execute(before, values)
+                cursor.execute(text, arguments)
+        except self._errors as error:
+            raise self._refused(text, error) from error
+        return cursor
+
+    def _refused(self, text: str, error: Exception) -> Exception:
+        """The error to raise; a connection that broke is used no more."""
+        words: Any = self._connection.dialect
+        if words.is_disconnect(error, self._driver, None):
+            self._connection.invalidate(error)
+        public_error = DBAPIError.instance(text, None, error, self._errors, hide_parameters=True)
+        if isinstance(public_error, IntegrityError) and self._refusal is not None:
+            return self._refusal
+        return public_error
+
+
+def _together(text: StatementText, rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, tuple[Any, ...]]]:
+    """The statement for each of these rows of values; the rows of an INSERT are one statement, up to `ROWS`."""
+    if len(rows) == 1 or (insert := _VALUES.fullmatch(text.text)) is None:
+        return [(text.text, values) for values in rows]
+    head, place, tail = insert.groups("")
+    parts = [rows[first : first + ROWS] for first in range(0, len(rows), ROWS)]
+    return [(head + ", ".join([place] * len(part)) + tail, tuple(chain.from_iterable(part))) for part in parts]
