@@ -16,7 +16,7 @@ from pileus.model.provider import BodyRef
 from pileus.model.spec import content_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from pileus.loops.enginekind import EngineKind
     from pileus.model.noun import Noun
@@ -54,6 +54,7 @@ def steps(core: Core, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], 
         new = sum(not row.assigned.content and not row.wanted.gone for row in rows.values())
         if new > 1:
             tx.reserve(new)
+        _preload(tx, rows.values())
         for key, row in rows.items():
             if row.wanted.gone and _is_referred(tx, row):
                 outcomes[key] = core.store.now() + AGAIN
@@ -95,6 +96,11 @@ def _rows(tx: Writer, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], 
         kinds.setdefault(kind, []).append(uuid)
     rows = (row for kind, uuids in kinds.items() for row in tx.many(KINDS[kind].cls, uuids).values())
     return {(row.KIND, row.uuid): row for row in rows if row.gone is None}
+
+
+def _preload(tx: Writer, rows: Collection[Noun]) -> None:
+    for kind in {row.KIND for row in rows}:
+        KINDS[kind].preload(tx, [row for row in rows if kind == row.KIND])
 
 
 def _order(core: Core, tx: Writer, row: Noun) -> tuple[Noun, Spec | None]:

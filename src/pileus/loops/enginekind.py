@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from pileus.model.noun import Noun
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pileus.model.network import Seen
     from pileus.model.spec import Spec
     from pileus.rules.core import Core, Place
@@ -25,6 +27,9 @@ class EngineKind(Generic[N]):
     def spec(self, tx: Reader, row: N, place: Place) -> Spec:
         """The order for `row`, without its revision. Raises Unavailable where it needs a row that cannot be read."""
         raise NotImplementedError  # each kind has its own
+
+    def preload(self, tx: Reader, rows: Iterable[N]) -> None:
+        """Read together what the orders of several rows need one by one."""
 
     def prepare(self, core: Core, tx: Writer, row: N) -> N:
         """The row as it is to be ordered; a kind may decide about it first."""

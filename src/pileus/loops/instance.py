@@ -50,6 +50,9 @@ def steps(core: Core, requests: Mapping[str, str]) -> dict[str, float | None]:
         rows = tx.many(Instance, requests)
         if len(rows) > 1:
             tx.reserve(sum(not converged(row) for row in rows.values()) or 1)
+            tx.preload_referring(Volume, rows)
+            ports = tx.preload_referring(Port, rows)
+            tx.preload_referring(FloatingIp, [port.uuid for port in ports])
         for uuid, row in rows.items():
             if row.gone is None:
                 planned[uuid] = (row, *plan(core, tx, row))

@@ -17,6 +17,8 @@ from pileus.model.spec import PortSpec
 from pileus.rules.port import router_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pileus.rules.core import Core, Place
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
@@ -50,6 +52,10 @@ class PortKind(EngineKind[Port]):
             router=router_of(tx, row) if wanted.network_tags else "",
             record=record([_placed(row, instance)]),
         )
+
+    def preload(self, tx: Reader, rows: Iterable[Port]) -> None:
+        """The instances of the ports."""
+        tx.preload(Instance, [row.wanted.instance for row in rows if row.wanted.instance])
 
     def prepare(self, core: Core, tx: Writer, row: Port) -> Port:
         """The port, free of the instance that it came to or left once that instance's host has said so."""

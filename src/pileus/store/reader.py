@@ -12,7 +12,7 @@ from sqlalchemy import Integer, bindparam, case, func, literal, select, union_al
 
 from pileus.model import bounds, quota
 from pileus.model.errors import DamagedRow, NotFound
-from pileus.model.noun import Noun, Revision
+from pileus.model.noun import Noun, Revision, referred
 from pileus.model.project import Project
 from pileus.store import tables
 from pileus.store.cache import COUNTED, KINDS, Unreadable, project_version, version_name
@@ -85,6 +85,10 @@ class Reader:
         self.sql = session
         self._cache = cache
         self._versions: dict[str, int] | None = None
+        self._preloaded: dict[str, dict[str, Any]] = {}
+        """Nouns by uuid that were read together, by kind, until this transaction writes one of the kind."""
+        self._referring: dict[str, dict[str, _List[Any]]] = {}
+        """The same of nouns that refer to others, by kind and by the uuid that they refer to."""
 
     def get(self, cls: type[N], uuid: str) -> N | None:
         """The noun with this uuid, tombstones included; None when there is none. Raises Unavailable if unreadable."""
@@ -220,6 +224,11 @@ class Reader:
         return identities
 
     def _by(self, cls: type[N], key: Literal["uuid", "ec2_id"], values: Iterable[str]) -> dict[str, N]:
+        preloaded = self._preloaded.get(cls.KIND)
+        if preloaded is not None and key == "uuid":
+            values = list(values)
+            if all(value in preloaded for value in values):
+                return {value: preloaded[value] for value in values}
         cached = self._cached(cls.KIND)
         if cached is None:
             return {getattr(noun, key): noun for noun in self._where_in(cls, key, values)}
@@ -228,6 +237,29 @@ class Reader:
         if missing:
             nouns.update((getattr(noun, key), noun) for noun in self._where_in(cls, key, missing))
         return {value: nouns[value] for value in wanted if value in nouns}
+
+    def preload(self, cls: type[N], uuids: Iterable[str]) -> None:
+        """Read nouns that are asked for one by one later: one statement in the place of one for each."""
+        met, unique = len(self.unreadable), list(dict.fromkeys(uuids))
+        if len(unique) < 2 or cls.KIND in KINDS:
+            return
+        nouns = self.many(cls, unique)
+        # An unreadable row is to be met by those who ask for it.
+        if len(self.unreadable) == met and len(nouns) == len(unique):
+            self._preloaded.setdefault(cls.KIND, {}).update(nouns)
+
+    def preload_referring(self, cls: type[N], targets: Iterable[str]) -> _List[N]:
+        """Read the living nouns of `cls` that refer to any of `targets`, which is asked for one by one later."""
+        met, unique = len(self.unreadable), list(dict.fromkeys(targets))
+        nouns = self.referring(cls, unique) if unique else []
+        if len(unique) > 1 and len(self.unreadable) == met:
+            by_target: dict[str, list[N]] = {target: [] for target in unique}
+            for noun in nouns:
+                for target in {target for _, target, _ in referred(noun, SHAPES[cls].references)}:
+                    if target in by_target:
+                        by_target[target].append(noun)
+            self._referring.setdefault(cls.KIND, {}).update(by_target)
+        return nouns
 
     def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> _List[N]:
         nouns: list[N] = []
@@ -274,6 +306,11 @@ class Reader:
 
     def referring(self, cls: type[N], targets: Iterable[str], *, dead: bool = False) -> _List[N]:
         """The nouns of `cls` that refer to any of the uuids `targets`, in the order of their making."""
+        preloaded = self._referring.get(cls.KIND)
+        if preloaded is not None and not dead:
+            targets = list(dict.fromkeys(targets))
+            if len(targets) == 1 and targets[0] in preloaded:
+                return [*preloaded[targets[0]]]
         statement = _referring(cls, dead)
         by_uuid: dict[str, N] = {}
         for part in chunks(targets):

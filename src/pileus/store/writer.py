@@ -58,6 +58,8 @@ class Writer(Reader):
     def _touch(self, kind: str, projects: Iterable[str]) -> None:
         """Note that nouns of a kind have changed, in these projects."""
         self.touched.add(kind)
+        self._preloaded.pop(kind, None)
+        self._referring.pop(kind, None)
         if kind in LISTED:
             self._projects.update(projects)
 
