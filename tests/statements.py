@@ -9,6 +9,8 @@ from unittest.mock import patch
 import psycopg
 from sqlalchemy import event
 
+from pileus.store.exchange import Exchange
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -48,12 +50,15 @@ def executed(store: Store) -> Iterator[list[str]]:
 @contextmanager
 def _sent(texts: list[str]) -> Iterator[None]:
     """Note what psycopg is given, by SQLAlchemy or directly; what ends a transaction is none of it."""
-    execute = psycopg.Cursor.execute
+    execute, exchange = psycopg.Cursor.execute, Exchange.__call__
 
     def noted(cursor: Any, query: Any, *arguments: Any, **named: Any) -> Any:
-        if query != "COMMIT":
-            texts.append(query)
+        texts.append(query)
         return execute(cursor, query, *arguments, **named)
 
-    with patch.object(psycopg.Cursor, "execute", noted):
+    def exchanged(connection: Any, statements: Any) -> Any:
+        texts.extend(text for text, _ in statements if text != "COMMIT")
+        return exchange(connection, statements)
+
+    with patch.object(psycopg.Cursor, "execute", noted), patch.object(Exchange, "__call__", exchanged):
         yield

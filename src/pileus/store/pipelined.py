@@ -1,7 +1,7 @@
 """A transaction on PostgreSQL: statements without an answer are sent together with the next one that has an answer.
 
-Each statement that is executed by itself costs a round trip, for which the writer's turn is held. psycopg's pipeline
-mode sends many in one; the last of them are sent with the COMMIT.
+Each statement that is executed by itself costs a round trip, for which the writer's turn is held. The last of those
+that are deferred are sent with the COMMIT.
 """
 
 from __future__ import annotations
@@ -78,20 +78,12 @@ class Pipelined:
             self._send("COMMIT", ())
 
     def _send(self, text: str, arguments: tuple[Any, ...]) -> Any:
-        """Execute what is deferred, and this; its cursor."""
+        """Execute what is deferred, and this; its answer."""
         deferred, self._deferred = self._deferred, []
-        cursor = self._driver.cursor()
         try:
-            if not deferred:
-                return cursor.execute(text, arguments)
-            with self._driver.pipeline():
-                other = self._driver.cursor()
-                for before, values in deferred:
-                    other.execute(before, values)
-                cursor.execute(text, arguments)
+            return self._driver.exchange([*deferred, (text, arguments)])
         except self._errors as error:
             raise self._refused(text, error) from error
-        return cursor
 
     def _refused(self, text: str, error: Exception) -> Exception:
         """The error to raise; a connection that broke is used no more."""

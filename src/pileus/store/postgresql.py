@@ -9,6 +9,7 @@ import psycopg
 
 from pileus.model import disk
 from pileus.store.dialect import ANSWER, CONNECT, STOPPED, TURN, this_process
+from pileus.store.exchange import Exchange
 from pileus.store.probe import DatabaseProbe
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 WRITER = 0x50494C455553
 """The advisory lock of whoever writes: `PILEUS`. A lock of this kind is one database's, so two clouds never meet."""
-
-PREPARED = 400
-"""Statements that a connection has prepared at most: texts for lists of each length are many."""
 
 _REASONS = {
     "08": "unreachable",  # connection exceptions
@@ -57,6 +55,7 @@ class Watched(psycopg.Connection[Any]):
     """A connection on which nobody waits for a server that is silent."""
 
     probe: DatabaseProbe | None = None
+    exchange: Exchange
 
     def wait(self, gen: Any, *arguments: Any, **named: Any) -> Any:
         """Wait for the server. Raises OperationalError, and is closed, when that is silent."""
@@ -117,8 +116,9 @@ class Postgresql:
     def connected(self, connection: Any) -> None:
         """Let nobody begin a transaction but the words below: each is one round trip with what it waits for."""
         connection.autocommit = True
-        connection.prepare_threshold = 2
-        connection.prepared_max = PREPARED
+        # psycopg prepares nothing by itself: with a rollback it would forget the statements of the exchange too.
+        connection.prepare_threshold = None
+        connection.exchange = Exchange(connection)
 
     def begin_read(self, connection: Connection) -> None:
         """A snapshot from the first statement on."""

@@ -14,6 +14,7 @@ from pileus.model.host import LOST_AFTER, Capacity, Host, Overcommit, ProviderLi
 from pileus.model.placement import RESOURCES, Candidate, Decision, Facts, Need, Policy
 from pileus.model.project import Project
 from pileus.rules.instance import recenthosts
+from pileus.rules.instance.recenthosts import RecentHosts
 
 DEAF = 600.0
 """Seconds for which a cloud that hears none of its hosts goes by what it heard last.
@@ -63,10 +64,11 @@ def choose(
     now, since = core.store.now(), core.store.monotonic()
     rows = list(_readable(tx))
     candidates = _candidates(tx, rows, core.policy, now, members)
-    decision = placement.choose(candidates, need, most, core.policy)
-    if not need.affinity:
+    ranking = placement.Ranking(candidates, need, core.policy)
+    decision = ranking.choose(most)
+    if not need.affinity and len(candidates) >= recenthosts.LARGE:
         uuids = {name: uuid for uuid, name, _, _ in rows}
-        recenthosts.keep(tx, candidates, uuids, core.policy, since)
+        recenthosts.keep(tx, RecentHosts(candidates, uuids, core.policy, since, {need: ranking}))
     if len(decision.hosts) < least:
         # What refuses the one that does not fit any more.
         why = placement.explanation(placement.choose(candidates, need, 0, core.policy))

@@ -29,12 +29,19 @@ _KEY = "recent-hosts"
 class RecentHosts:
     """Hosts as they were at `since` (monotonic), and what this process gave them after that."""
 
-    def __init__(self, candidates: Sequence[Candidate], uuids: Mapping[str, str], policy: Policy, since: float) -> None:
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        uuids: Mapping[str, str],
+        policy: Policy,
+        since: float,
+        rankings: Mapping[Need, Ranking],
+    ) -> None:
         self._candidates = candidates
         self._uuids = uuids
         self._policy = policy
         self._since = since
-        self._rankings: dict[Need, Ranking] = {}
+        self._rankings = {**rankings}
 
     def holds(self, policy: Policy, now: float) -> bool:
         """Whether it can be used now, under this policy."""
@@ -75,10 +82,9 @@ def recent(tx: Reader, policy: Policy, now: float) -> RecentHosts | None:
     return copy if isinstance(copy, RecentHosts) and copy.holds(policy, now) else None
 
 
-def keep(tx: Reader, candidates: Sequence[Candidate], uuids: Mapping[str, str], policy: Policy, now: float) -> None:
-    """Have a copy of the hosts of a large cloud."""
-    if len(candidates) >= LARGE:
-        tx.remembered[_KEY] = RecentHosts(candidates, uuids, policy, now)
+def keep(tx: Reader, hosts: RecentHosts) -> None:
+    """Have this copy."""
+    tx.remembered[_KEY] = hosts
 
 
 def drop(tx: Reader) -> None:
