@@ -114,8 +114,11 @@ SUITES = {
         f"tests/loops/test_promises.py::test_every_promise_holds[{kind}]" for kind in ("forgetful", "copy", "gone")
     ],
     "verbs": [
-        f"tests/verbs/test_{which}.py"
-        for which in ("launch", "number", "recount", "view", "crowded", "place", "placementgroup", "host")
+        *(
+            f"tests/verbs/test_{which}.py"
+            for which in ("launch", "number", "view", "crowded", "placementgroup", "host")
+        ),
+        *(f"tests/rules/test_{which}.py" for which in ("place", "recenthosts", "recount")),
     ],
 }
 
