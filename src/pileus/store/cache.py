@@ -98,7 +98,7 @@ class Cache:
         self.logged: set[str] = set()
         """The uuids of unreadable rows, and `journal ID` of unreadable lines, that the log names already."""
         self.remembered: dict[str, object] = {}
-        """What rules of this process remember between transactions, by name: it may be out of date, and is proved."""
+        """Notes that rules keep between transactions, by name: they may be out of date, and are checked."""
 
     def at(self, kind: str, versions: Mapping[str, int]) -> CachedKind | None:
         """Return the cached rows of a kind for a snapshot with these `versions`; None when that snapshot is old."""

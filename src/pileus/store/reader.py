@@ -12,11 +12,12 @@ from sqlalchemy import Integer, bindparam, case, func, literal, select, union_al
 
 from pileus.model import bounds, quota
 from pileus.model.errors import DamagedRow, NotFound
-from pileus.model.noun import Noun, Revision, referred
+from pileus.model.noun import Noun, Revision
 from pileus.model.project import Project
 from pileus.store import tables
 from pileus.store.cache import COUNTED, KINDS, Unreadable, project_version, version_name
 from pileus.store.identities import Identity
+from pileus.store.preloaded import Preloaded
 from pileus.store.rows import SHAPES, UNDECODABLE
 
 if TYPE_CHECKING:
@@ -85,10 +86,7 @@ class Reader:
         self.sql = session
         self._cache = cache
         self._versions: dict[str, int] | None = None
-        self._preloaded: dict[str, dict[str, Any]] = {}
-        """Nouns by uuid that were read together, by kind, until this transaction writes one of the kind."""
-        self._referring: dict[str, dict[str, _List[Any]]] = {}
-        """The same of nouns that refer to others, by kind and by the uuid that they refer to."""
+        self._preloaded = Preloaded()
 
     def get(self, cls: type[N], uuid: str) -> N | None:
         """The noun with this uuid, tombstones included; None when there is none. Raises Unavailable if unreadable."""
@@ -173,7 +171,7 @@ class Reader:
 
     @property
     def remembered(self) -> dict[str, object]:
-        """What rules remember between transactions, in this process, by name; it may be out of date."""
+        """Notes that rules keep between transactions, in this process, by name; they may be out of date."""
         return {} if self._cache is None else self._cache.remembered
 
     @property
@@ -224,15 +222,14 @@ class Reader:
         return identities
 
     def _by(self, cls: type[N], key: Literal["uuid", "ec2_id"], values: Iterable[str]) -> dict[str, N]:
-        preloaded = self._preloaded.get(cls.KIND)
-        if preloaded is not None and key == "uuid":
-            values = list(values)
-            if all(value in preloaded for value in values):
-                return {value: preloaded[value] for value in values}
+        values = list(values)
+        preloaded = self._preloaded.nouns(cls.KIND, values) if key == "uuid" else None
+        if preloaded is not None:
+            return preloaded
         cached = self._cached(cls.KIND)
         if cached is None:
             return {getattr(noun, key): noun for noun in self._where_in(cls, key, values)}
-        nouns, wanted = cached.nouns if key == "uuid" else cached.ec2, list(values)
+        nouns, wanted = cached.nouns if key == "uuid" else cached.ec2, values
         missing = [value for value in wanted if value not in nouns]
         if missing:
             nouns.update((getattr(noun, key), noun) for noun in self._where_in(cls, key, missing))
@@ -246,19 +243,14 @@ class Reader:
         nouns = self.many(cls, unique)
         # An unreadable row is to be met by those who ask for it.
         if len(self.unreadable) == met and len(nouns) == len(unique):
-            self._preloaded.setdefault(cls.KIND, {}).update(nouns)
+            self._preloaded.add(cls.KIND, nouns)
 
     def preload_referring(self, cls: type[N], targets: Iterable[str]) -> _List[N]:
         """Read the living nouns of `cls` that refer to any of `targets`, which is asked for one by one later."""
         met, unique = len(self.unreadable), list(dict.fromkeys(targets))
         nouns = self.referring(cls, unique) if unique else []
         if len(unique) > 1 and len(self.unreadable) == met:
-            by_target: dict[str, list[N]] = {target: [] for target in unique}
-            for noun in nouns:
-                for target in {target for _, target, _ in referred(noun, SHAPES[cls].references)}:
-                    if target in by_target:
-                        by_target[target].append(noun)
-            self._referring.setdefault(cls.KIND, {}).update(by_target)
+            self._preloaded.add_referring(cls, unique, nouns)
         return nouns
 
     def _where_in(self, cls: type[N], column: str, values: Iterable[str]) -> _List[N]:
@@ -306,11 +298,10 @@ class Reader:
 
     def referring(self, cls: type[N], targets: Iterable[str], *, dead: bool = False) -> _List[N]:
         """The nouns of `cls` that refer to any of the uuids `targets`, in the order of their making."""
-        preloaded = self._referring.get(cls.KIND)
-        if preloaded is not None and not dead:
-            targets = list(dict.fromkeys(targets))
-            if len(targets) == 1 and targets[0] in preloaded:
-                return [*preloaded[targets[0]]]
+        targets = list(dict.fromkeys(targets))
+        preloaded = None if dead else self._preloaded.referring(cls.KIND, targets)
+        if preloaded is not None:
+            return preloaded
         statement = _referring(cls, dead)
         by_uuid: dict[str, N] = {}
         for part in chunks(targets):

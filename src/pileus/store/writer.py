@@ -58,8 +58,7 @@ class Writer(Reader):
     def _touch(self, kind: str, projects: Iterable[str]) -> None:
         """Note that nouns of a kind have changed, in these projects."""
         self.touched.add(kind)
-        self._preloaded.pop(kind, None)
-        self._referring.pop(kind, None)
+        self._preloaded.forget(kind)
         if kind in LISTED:
             self._projects.update(projects)
 
@@ -242,9 +241,8 @@ class Writer(Reader):
         """Tell later snapshots, of every process, which of the cached kinds and of the projects' lists have changed."""
         for kind in sorted(self.touched & COUNTED):
             self._step(version_name(kind))
-        steps = [{"name": project_version(project), "value": 1} for project in sorted(self._projects)]
-        if steps:
-            self.sql.defer(statements.STEP, steps)
+        for project in sorted(self._projects):
+            self._step(project_version(project), unread=True)
 
     def lock(self, noun: Noun) -> None:
         """Have every other transaction that locks this row wait for the end of this one."""
@@ -492,13 +490,18 @@ class Writer(Reader):
         """The next number of a store-wide sequence, from 1."""
         return self._step(name)
 
-    def _step(self, name: str, by: int = 1) -> int:
-        """Add to a number; what it is then. Nobody else can change one before this transaction ends."""
+    def _step(self, name: str, by: int = 1, *, unread: bool = False) -> int:
+        """Add to a number; what it is then, or 0 if that is to stay `unread`.
+
+        Nobody else can change one before this transaction ends.
+        """
         numbers = self._numbers()
         value = numbers.get(name)
-        if value is None:
+        if value is None and not unread:
             value = self.meta(name)
         self.sql.defer(statements.STEP, {"name": name, "value": by})
+        if value is None:
+            return 0
         numbers[name] = value + by
         return value + by
 
