@@ -19,7 +19,7 @@ _CHANGES = {
         "request": "CASE WHEN {new} = '' THEN {old}.{column} ELSE {new} END",
     },
 }
-"""What becomes of the columns of a row that is there, by table: `old` is the row, `new` the value of the new one."""
+"""Changes of the columns of a row that is there, by table: `old` is that row, `new` the value of the new one."""
 
 
 class Upsert(Insert):
