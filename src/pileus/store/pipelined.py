@@ -36,7 +36,8 @@ class Pipelined:
         self._texts = texts
         self._errors = errors
         self._deferred: list[tuple[str, tuple[Any, ...]]] = []
-        self._refusal: Exception | None = None
+        self._refusals: dict[str, Exception] = {}
+        """The errors to raise where a row of a table is refused, by the table's name."""
 
     def execute(self, statement: Any, parameters: Any = None, /) -> Any:
         """As SQLAlchemy's connection does. Raises its errors."""
@@ -58,7 +59,8 @@ class Pipelined:
         if text is None:
             self.execute(statement, parameters)
             return
-        self._refusal = self._refusal or refusal
+        if refusal is not None:
+            self._refusals.setdefault(statement.table.name, refusal)
         self._deferred += _together(text, [text.arguments(row) for row in rows])
 
     def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
@@ -91,9 +93,10 @@ class Pipelined:
         if words.is_disconnect(error, self._driver, None):
             self._connection.invalidate(error)
         public_error = DBAPIError.instance(text, None, error, self._errors, hide_parameters=True)
-        if isinstance(public_error, IntegrityError) and self._refusal is not None:
-            return self._refusal
-        return public_error
+        # The driver's errors alone have a `diag`; it names the table of a refused row.
+        integrity = isinstance(public_error, IntegrityError)
+        table = getattr(getattr(error, "diag", None), "table_name", None) if integrity else None
+        return self._refusals.get(table or "", public_error)
 
 
 def _together(text: StatementText, rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, tuple[Any, ...]]]:
