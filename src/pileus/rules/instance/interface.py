@@ -112,7 +112,7 @@ def addressed(tx: Writer, interfaces: Sequence[PlannedInterface], least: int, mo
 
 
 def _addresses(
-    tx: Reader, planned_interface: PlannedInterface, least: int, most: int, reserved: set[str]
+    tx: Writer, planned_interface: PlannedInterface, least: int, most: int, reserved: set[str]
 ) -> list[tuple[str, ...]]:
     if planned_interface.port is not None:
         return [planned_interface.port.assigned.addresses]
