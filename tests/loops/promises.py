@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pileus.model.noun import Noun
     from pileus.model.provider import BodyRef
     from pileus.model.spec import Spec
-    from pileus.store.reader import JournalEntry, Reader
+    from pileus.store.journalreader import JournalEntry
+    from pileus.store.reader import Reader
     from tests.loops.machines import Machine
     from tests.loops.nodes import Node
     from tests.loops.world import World

@@ -27,7 +27,7 @@ def test_a_noun_comes_out_as_it_went_in(store: Store, clock: Clock) -> None:
     made = msgspec.structs.replace(flavor("größe\n'"), tags={"a": "ä", "b": '"'})
     with store.write() as tx:
         kept = tx.add(made)
-    assert kept == msgspec.structs.replace(made, id=kept.id, created=clock.now)
+    assert kept == msgspec.structs.replace(made, id=kept.id, created=clock.now, changed=clock.now)
     with store.read() as tx:
         assert tx.get(Flavor, made.uuid) == kept
         assert tx.need(Flavor, made.uuid) == kept

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pileus.model.noun import Noun
     from pileus.model.spec import Spec
     from pileus.rules.core import Core
-    from pileus.store.reader import JournalEntry
+    from pileus.store.journalreader import JournalEntry
     from pileus.store.writer import Writer
 
 KINDS: dict[str, EngineKind[Any]] = {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pileus.rules.core import Core
-    from pileus.store.reader import JournalEntry
+    from pileus.store.journalreader import JournalEntry
     from pileus.store.writer import Writer
 
 AGAIN = 2.0

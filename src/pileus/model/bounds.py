@@ -478,9 +478,17 @@ MESSAGE_QUEUE: Final = Bound(
 HELD_UP_WRITERS: Final = Bound(
     "writers that wait behind one that another program's lock on the database holds up", "process", 4, "Unavailable"
 )
-JOURNAL: Final = Bound("settled lines of the journal", "noun", 200, "the oldest are erased within half a minute")
+JOURNAL: Final = Bound(
+    "settled lines of the journal, beside that of its creation",
+    "noun",
+    200,
+    "the oldest are erased within half a minute",
+)
 OPEN_JOURNAL: Final = Bound(
-    "lines of the journal that wait for their outcome", "noun", 200, "the oldest are erased within half a minute"
+    "lines of the journal that wait for their outcome, beside that of its creation",
+    "noun",
+    200,
+    "the oldest are erased within half a minute",
 )
 TOMBSTONES: Final = Bound(
     "ended nouns of one kind that are still known (as many as the quota has of that kind, where that is more)",

@@ -89,6 +89,7 @@ class Host(Noun, frozen=True, kw_only=True):
     PREFIX: ClassVar[str] = "h"
     NAMES: ClassVar[Literal["", "project", "cloud"]] = "cloud"
     SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "administrators"
+    UNSHOWN: ClassVar[tuple[str, ...]] = ("epoch", "sequence", "known", "heard")
     TAGGED: ClassVar[bool] = False
     wanted: Wanted = Wanted()
     assigned: None = None

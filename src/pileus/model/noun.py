@@ -65,8 +65,9 @@ class SeenFault(Part, frozen=True, kw_only=True):
 class Noun(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of thing. `wanted` is written by verbs, `assigned` by verbs and placement, `seen` by observation alone.
 
-    `generation` counts the writes of `wanted`; `created` and `gone` are seconds since the epoch; a row whose `gone` is
-    set is a tombstone: it answers lists for a day, unless too many of its project ended since, and holds nothing.
+    `generation` counts the writes of `wanted`; `created`, `changed` and `gone` are seconds since the epoch; a row whose
+    `gone` is set is a tombstone: it answers lists for a day, unless too many of its project ended since, and holds
+    nothing. The store writes `changed`: the time of the last write of more than `UNSHOWN`.
     """
 
     KIND: ClassVar[str] = ""
@@ -94,6 +95,9 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     DROPPED: ClassVar[dict[str, Any]] = {}
     """Fields of `wanted` that hold long values of users, and the short values that replace them in a tombstone."""
 
+    UNSHOWN: ClassVar[tuple[str, ...]] = ()
+    """Fields of `seen` that change all the time: their changes alone are no change for users."""
+
     id: int = 0
     uuid: str
     project: str = ""
@@ -101,6 +105,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     generation: int = 1
     created: float = 0.0
+    changed: float = 0.0
     gone: float | None = None
     revision: Revision = NEVER
 
@@ -135,6 +140,11 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     def carriers(self) -> tuple[tuple[str, str], ...]:
         """The nouns, by (kind, uuid), whose orders carry this noun's tags: a lost store gets them back from there."""
         return ((self.KIND, self.uuid),) if self.KEEPER else ()
+
+    def is_shown_as(self, before: Noun) -> bool:
+        """Whether users see nothing of the difference to `before` in `seen`, the only part that differs."""
+        unshown = {field: getattr(before.seen, field) for field in self.UNSHOWN}
+        return bool(unshown) and msgspec.structs.replace(self.seen, **unshown) == before.seen
 
     def recorded(self) -> Noun:
         """The noun as it stands in the record of its order: without the fields that change with its placement."""

@@ -1,4 +1,7 @@
-"""Shortening the journal: of each noun its newest lines are kept, however fast lines are written, and for years."""
+"""Shortening the journal: of each noun its newest lines are kept, however fast lines are written, and for years.
+
+The line of its creation is kept beside them for as long as the noun lives.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,22 @@ _NEWEST: Final[Select[Any]] = select(func.max(_journal.c.id))
 _DROP: Final[Delete] = delete(_journal).where(_journal.c.id.in_(bindparam("ids", expanding=True)))
 
 
+_FIRST: Final[Select[Any]] = (
+    select(_journal.c.id, _journal.c.kind, _journal.c.at)
+    .where(_journal.c.uuid == bindparam("key"))
+    .order_by(_journal.c.id)
+    .limit(1)
+)
+
+
 def _beyond(outcome: ColumnElement[bool], bound: bounds.Bound) -> tuple[Select[Any], Select[Any]]:
-    """The newest line beyond `bound` of the noun `key`, among those with this outcome; and `most` of them up to it."""
-    lines = select(_journal.c.id).where(_journal.c.uuid == bindparam("key"), outcome)
+    """The newest line beyond `bound` of the noun `key`, among those with this outcome; and `most` of them up to it.
+
+    Both look at lines behind the number `creation`.
+    """
+    lines = select(_journal.c.id).where(
+        _journal.c.uuid == bindparam("key"), outcome, _journal.c.id > bindparam("creation")
+    )
     up_to = lines.where(_journal.c.id <= bindparam("newest")).order_by(_journal.c.id).limit(_MOST)
     return lines.order_by(_journal.c.id.desc()).limit(1).offset(bound.most), up_to
 
@@ -86,7 +102,21 @@ def _surplus(tx: Reader, uuid: str) -> list[int]:
     """The oldest lines of a noun that are beyond its bounds: at most `PAGE` settled and as many open ones."""
     lines: list[int] = []
     for newest_beyond, up_to in _BEYOND:
-        newest = tx.sql.execute(newest_beyond, {"key": uuid}).scalar()
+        if tx.sql.execute(newest_beyond, {"key": uuid, "creation": 0}).scalar() is None:
+            continue
+        these = {"key": uuid, "creation": _creation(tx, uuid)}
+        newest = tx.sql.execute(newest_beyond, these).scalar()
         if newest is not None:
-            lines += tx.sql.execute(up_to, {"key": uuid, "newest": newest, "most": PAGE}).scalars()
+            lines += tx.sql.execute(up_to, {**these, "newest": newest, "most": PAGE}).scalars()
     return lines
+
+
+def _creation(tx: Reader, uuid: str) -> int:
+    """The number of the line that tells of a noun's creation; 0 where its first line tells of something else."""
+    first = tx.sql.execute(_FIRST, {"key": uuid}).first()
+    table = tables.nouns.get(first.kind) if first is not None else None
+    if table is None:
+        return 0
+    # A noun and the line of its creation are of one transaction.
+    created = tx.sql.execute(select(table.c.created).where(table.c.uuid == uuid)).scalar()
+    return int(first.id) if created == first.at else 0

@@ -6,9 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import msgspec
-import structlog
-from sqlalchemy import Integer, bindparam, case, func, literal, select, union_all
+from sqlalchemy import Double, Integer, bindparam, case, func, literal, select, union_all
 
 from pileus.model import bounds, quota
 from pileus.model.errors import DamagedRow, NotFound
@@ -18,6 +16,7 @@ from pileus.store import tables
 from pileus.store.cache import COUNTED, KINDS, Unreadable, project_version, version_name
 from pileus.store.identities import Identity
 from pileus.store.preloaded import Preloaded
+from pileus.store.journalreader import LAST_LINE, NEWEST_LINE, UNSETTLED, JournalReader
 from pileus.store.rows import SHAPES, UNDECODABLE
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from pileus.store.cache import Cache, CachedKind, ProjectLists
     from pileus.store.direct import StatementExecutor
+    from pileus.store.journalreader import JournalEntry
 
 N = TypeVar("N", bound=Noun)
 
@@ -41,50 +41,18 @@ OPENING = "opening"
 """The number in `meta` that rises each time that the store is opened by a process alone, and with every recovery."""
 
 
-log = structlog.get_logger()
-
-
-LAST_LINE = "last-line"
-"""The number in `meta` that is the id of the journal's newest line, as it was when lines were erased last."""
-
-
-class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the journal. `outcome`: open, done, failed, superseded."""
-
-    id: int
-    at: float
-    project: str
-    kind: str
-    uuid: str
-    verb: str
-    goal: int
-    user: str
-    face: str
-    request: str
-    outcome: str
-    detail: str
-    ended: float | None
-
-
-_LINE = JournalEntry.__struct_fields__
-"""The journal's columns in order. A row's own names are of a class that msgspec does not take for text."""
-
-
-class Reader:
+class Reader(JournalReader):
     """Questions to one snapshot, or to one transaction.
 
     `unreadable` are the rows, by uuid, that were read here and could not be decoded. Lists leave them out.
-    `unreadable_lines` are such lines of the journal, by id: what each is of.
     """
 
     replacing = False
     """Whether an unreadable row counts as missing, because it may be made anew: in a recovery."""
 
     def __init__(self, session: StatementExecutor, cache: Cache | None = None) -> None:
+        super().__init__(session, cache)
         self.unreadable: dict[str, Unreadable] = {}
-        self.unreadable_lines: dict[int, str] = {}
-        self.sql = session
-        self._cache = cache
         self._versions: dict[str, int] | None = None
         self._preloaded = Preloaded()
 
@@ -135,22 +103,6 @@ class Reader:
                 )
                 self._log_once(str(row.uuid), error, kind=cls.KIND, uuid=row.uuid, id=row.ec2_id)
         return nouns
-
-    def _entries(self, rows: Iterable[Any]) -> _List[JournalEntry]:
-        """These lines of the journal; unreadable ones are noted, logged once, and left out."""
-        entries: list[JournalEntry] = []
-        for row in rows:
-            try:
-                entries.append(msgspec.convert(dict(zip(_LINE, row, strict=True)), JournalEntry))
-            except UNDECODABLE as error:
-                self.unreadable_lines[row.id] = f"{row.verb} of the {row.kind} {row.uuid}"
-                self._log_once(f"journal {row.id}", error, kind="journal", id=row.id)
-        return entries
-
-    def _log_once(self, key: str, error: Exception, **about: Any) -> None:
-        if self._cache is not None and key not in self._cache.logged:
-            self._cache.logged.add(key)
-            log.warning("row cannot be read", **about, reason=str(error))
 
     def need(self, cls: type[N], uuid: str) -> N:
         """The living noun with this uuid; NotFound otherwise. Raises Unavailable if its row is unreadable."""
@@ -282,6 +234,29 @@ class Reader:
         self.unreadable.update(cached.unreadable)
         return [*cached.living[project]]
 
+    def changed_since(
+        self,
+        cls: type[N],
+        since: float,
+        *,
+        project: str | None = None,
+        dead: bool = False,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> _List[N]:
+        """Nouns that were changed at `since` or later, in the order of their last changes; tombstones with `dead`.
+
+        Of those that were changed at `since` itself only the ones behind the id `after`.
+        """
+        parameters = {"since": since, "project": project, "after": after, "limit": limit}
+        parameters = {key: value for key, value in parameters.items() if value is not None}
+        rows = self.sql.execute(_changed(cls, tuple(parameters), dead), parameters).all()
+        nouns = self._decoded(cls, rows)
+        if limit is not None and len(nouns) < len(rows) == limit:
+            more = limit + len(rows) - len(nouns)
+            return self.changed_since(cls, since, project=project, dead=dead, after=after, limit=more)[:limit]
+        return nouns
+
     def _listed(
         self, cls: type[N], project: str | None, name: str | None, *, dead: bool, after: int, limit: int | None
     ) -> _List[N]:
@@ -303,10 +278,13 @@ class Reader:
         if preloaded is not None:
             return preloaded
         statement = _referring(cls, dead)
+        # References of tombstones are removed with them, so that hardly any is among these rows. With a condition for
+        # that, SQLite would read every living row by its index.
+        statement = _referring(cls)
         by_uuid: dict[str, N] = {}
         for part in chunks(targets):
             nouns = self._decoded(cls, self.sql.execute(statement, {"targets": part}).all())
-            by_uuid.update((noun.uuid, noun) for noun in nouns)
+            by_uuid.update((noun.uuid, noun) for noun in nouns if dead or noun.gone is None)
         return list(by_uuid.values())
 
     def referrers(self, uuid: str) -> Sequence[tuple[str, str, str]]:
@@ -388,12 +366,12 @@ class Reader:
         """The lines of these nouns that are open still, oldest first."""
         entries: list[JournalEntry] = []
         for part in chunks(uuids):
-            entries += self._entries(self.sql.execute(_UNSETTLED, {"uuids": part}).all())
+            entries += self._entries(self.sql.execute(UNSETTLED, {"uuids": part}).all())
         return entries
 
     def last_line(self) -> int:
         """The id of the newest line that the journal ever had; 0 before the first. It never becomes less."""
-        return max(self.meta(LAST_LINE), self.sql.execute(_LAST_LINE).scalar() or 0)
+        return max(self.meta(LAST_LINE), self.sql.execute(NEWEST_LINE).scalar() or 0)
 
     def surplus_tombstones(self, cls: type[Noun]) -> _List[str]:
         """The uuids of the tombstones that are beyond `bounds.TOMBSTONES` of their project, oldest first."""
@@ -500,12 +478,25 @@ def _list(cls: type[Noun], names: tuple[str, ...], dead: bool) -> Select[Any]:  
 
 
 @cache
-def _referring(cls: type[Noun], dead: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
+def _changed(cls: type[Noun], names: tuple[str, ...], dead: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
+    table = tables.nouns[cls.KIND]
+    since = bindparam("since", type_=Double)
+    behind = (table.c.changed > since) | (table.c.id > bindparam("after"))
+    # The first condition is what the index is searched by.
+    statement = select(table).where(table.c.changed >= since, behind).order_by(table.c.changed, table.c.id)
+    if "project" in names:
+        statement = statement.where(table.c.project == bindparam("project"))
+    if "limit" in names:
+        statement = statement.limit(bindparam("limit", type_=Integer))
+    return statement if dead else statement.where(table.c.gone.is_(None))
+
+
+@cache
+def _referring(cls: type[Noun]) -> Select[Any]:
     table, ref = tables.nouns[cls.KIND], tables.reference
     targets = ref.c.target.in_(bindparam("targets", expanding=True))
     sources = select(ref.c.source).where(targets, ref.c.source_kind == cls.KIND)
-    statement = select(table).where(table.c.uuid.in_(sources)).order_by(table.c.id)
-    return statement if dead else statement.where(table.c.gone.is_(None))
+    return select(table).where(table.c.uuid.in_(sources)).order_by(table.c.id)
 
 
 @cache
@@ -517,17 +508,6 @@ def _tombstones(cls: type[Noun]) -> tuple[Select[Any], Select[Any]]:
     crowded = select(table.c.project, count.label("ended")).where(ended).group_by(table.c.project).having(count > most)
     here = select(table.c.uuid).where(table.c.project == bindparam("project"), ended)
     return crowded, here.order_by(table.c.gone, table.c.id).limit(most)
-
-
-@cache
-def _journal(names: tuple[str, ...], open_only: bool) -> Select[Any]:  # noqa: FBT001  (a key of the cache)
-    table = tables.journal
-    statement = select(table).order_by(table.c.id.desc())
-    if "uuid" in names:
-        statement = statement.where(table.c.uuid == bindparam("uuid"))
-    if "limit" in names:
-        statement = statement.limit(bindparam("limit", type_=Integer))
-    return statement.where(table.c.outcome == "open") if open_only else statement
 
 
 @cache
@@ -575,11 +555,6 @@ _IS_REFERRED = (
         tables.reference.c.source_kind == bindparam("kind"),
     )
     .limit(1)
-)
-_UNSETTLED = (
-    select(tables.journal)
-    .where(tables.journal.c.uuid.in_(bindparam("uuids", expanding=True)), tables.journal.c.outcome == "open")
-    .order_by(tables.journal.c.id)
 )
 _NEXT_DUE = select(func.min(tables.wake.c.due))
 _BACKLOG = select(func.count(), func.min(tables.wake.c.due)).where(

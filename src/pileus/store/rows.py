@@ -13,7 +13,7 @@ _ENCODER = msgspec.json.Encoder()
 UNDECODABLE = (msgspec.MsgspecError, TypeError, ValueError)
 """Raised by `NounSchema.noun` for a row that was damaged."""
 
-_SOUND = frozenset((int, str, str, str, int, float, gone, int, int) for gone in (float, type(None)))
+_SOUND = frozenset((int, str, str, str, int, float, float, gone, int, int) for gone in (float, type(None)))
 """The types of a sound row's columns that are not JSON. SQLite keeps a value of any type in a column of any type."""
 
 _TAGS = msgspec.json.Decoder(dict[str, str])
@@ -38,7 +38,10 @@ class NounSchema:
 
     def noun(self, row: Any) -> Any:
         """The noun in `row`, whose columns are those of the table in order. Raises `UNDECODABLE`."""
-        ident, uuid, _, project, name, tags, generation, created, gone, inc, counter, wanted, assigned, seen = row
+        # fmt: off
+        (ident, uuid, _, project, name, tags, generation, created, changed, gone, inc, counter,
+         wanted, assigned, seen) = row
+        # fmt: on
         # One look-up of a tuple: this is done for every row that is read.
         types = (
             ident.__class__,
@@ -47,6 +50,7 @@ class NounSchema:
             name.__class__,
             generation.__class__,
             created.__class__,
+            changed.__class__,
             gone.__class__,
             inc.__class__,
             counter.__class__,
@@ -61,6 +65,8 @@ class NounSchema:
             tags=_TAGS.decode(tags) if tags != "{}" else {},
             generation=generation,
             created=created,
+            # An earlier version that writes to the same database leaves it out.
+            changed=changed or gone or created,
             gone=gone,
             revision=(inc, counter),
             wanted=self.wanted.decode(wanted),
@@ -78,6 +84,7 @@ class NounSchema:
             "tags": encode(noun.tags),
             "generation": noun.generation,
             "created": noun.created,
+            "changed": noun.changed,
             "gone": noun.gone,
             "incarnation": noun.revision[0],
             "counter": noun.revision[1],

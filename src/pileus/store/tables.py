@@ -45,6 +45,7 @@ def _noun(kind: str) -> Table:
         Column("tags", _TEXT, nullable=False),
         Column("generation", BigInteger, nullable=False),
         Column("created", Double, nullable=False),
+        Column("changed", Double, nullable=False, server_default="0"),
         Column("gone", Double),
         Column("incarnation", BigInteger, nullable=False),
         Column("counter", BigInteger, nullable=False),
@@ -53,6 +54,9 @@ def _noun(kind: str) -> Table:
         Column("seen", _TEXT, nullable=False),
         Index(f"ix_{kind}_project", "project", "id"),
         Index(f"ix_{kind}_gone", "gone"),
+        Index(f"ix_{kind}_name", "name"),
+        Index(f"ix_{kind}_changed", "changed", "id"),
+        Index(f"ix_{kind}_project_changed", "project", "changed", "id"),
         sqlite_autoincrement=True,
         **OPTIONS,
     )
@@ -123,6 +127,8 @@ journal = Table(
     Column("detail", _TEXT, nullable=False),
     Column("ended", Double),
     Index("ix_journal_uuid", "uuid", "outcome"),
+    Index("ix_journal_project", "project", "id"),
+    Index("ix_journal_request", "request", "project", "id"),
     sqlite_autoincrement=True,
     **OPTIONS,
 )

@@ -15,7 +15,8 @@ from pileus.model.noun import Claim, Noun, Part, Revision, Usage, project_scope,
 from pileus.model.project import Project
 from pileus.store import statements, tables
 from pileus.store.cache import COUNTED, LISTED, TOMBSTONES, project_version, version_name
-from pileus.store.reader import LAST_LINE, RECOVERING, Reader, chunks
+from pileus.store.journalreader import LAST_LINE
+from pileus.store.reader import RECOVERING, Reader, chunks
 from pileus.store.rows import SHAPES, encode
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Writer(Reader):
         anew: set[str] = set()
         for nouns in filter(None, kinds):
             shape, kind = SHAPES[type(nouns[0])], nouns[0].KIND
-            new_nouns = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
+            new_nouns = [self._dated(noun) for noun in nouns]
             if self.limited:
                 for noun in new_nouns:
                     noun.check()
@@ -114,13 +115,17 @@ class Writer(Reader):
         if not nouns:
             return []
         cls = type(nouns[0])
-        new_nouns = [msgspec.structs.replace(noun, created=noun.created or self.now) for noun in nouns]
+        new_nouns = [self._dated(noun) for noun in nouns]
         self.insert(new_nouns)
         ids: dict[str, int] = {}
         for part in chunks(noun.uuid for noun in new_nouns):
             rows = self.sql.execute(statements.noun_ids(cls.KIND), {"uuids": part})
             ids.update((row.uuid, row.id) for row in rows.all())
         return [msgspec.structs.replace(noun, id=ids[noun.uuid]) for noun in new_nouns]
+
+    def _dated(self, noun: N) -> N:
+        """A new noun, with the times that its row has."""
+        return msgspec.structs.replace(noun, created=noun.created or self.now, changed=self.now)
 
     def _refer(self, nouns: Iterable[Noun]) -> None:
         rows = {
@@ -146,7 +151,7 @@ class Writer(Reader):
             changed.check(noun)
         values = {"wanted": encode(changed.wanted), "generation": changed.generation}
         values |= {key: encode(value) if key == "tags" else value for key, value in other.items()}
-        self._change(noun, changed, values, counted=wanted is None)
+        changed = self._change(noun, changed, values, counted=wanted is None)
         fields = SHAPES[type(noun)].references
         if fields and referred(noun, fields) != referred(changed, fields):
             self.sql.defer(statements.DROP_REFERENCES, {"key": noun.uuid})
@@ -175,7 +180,10 @@ class Writer(Reader):
         if changes:
             kind = changes[0][0].KIND
             self._touch(kind, [noun.project for noun, _ in changes])
-            rows = [{"key": noun.uuid, "seen": encode(noun.seen)} for _, noun in changes]
+            rows = [
+                {"key": noun.uuid, "seen": encode(noun.seen), "changed": self._change_time(before, noun)}
+                for before, noun in changes
+            ]
             self.sql.defer(statements.change_noun(kind), rows)
             self._claim(changes)
 
@@ -190,9 +198,15 @@ class Writer(Reader):
             values["assigned"] = encode(assigned)
         return self._change(noun, changed, values, counted=assigned is None)
 
+    def _change_time(self, before: Noun, noun: Noun) -> float:
+        """The time of the last change that users see, where the row was `before` and is written as `noun`."""
+        return before.changed if noun.UNSHOWN and noun.is_shown_as(before) else self.now
+
     def _change(self, noun: Noun, changed: N, values: dict[str, Any], *, counted: bool) -> N:
         """Write `values`, and the difference of claims; that of usage too, unless that is `counted` already."""
-        self._update(noun, values)
+        seen_alone = values.keys() == {"seen"}
+        changed = msgspec.structs.replace(changed, changed=self._change_time(noun, changed) if seen_alone else self.now)
+        self._update(noun, {**values, "changed": changed.changed})
         self._claim([(noun, changed)])
         if not counted:
             self._use([(noun, changed)])
@@ -205,7 +219,7 @@ class Writer(Reader):
         """
         for noun in nouns:
             small = noun.as_tombstone()
-            values = {"gone": self.now, "tags": encode(small.tags)}
+            values = {"gone": self.now, "changed": self.now, "tags": encode(small.tags)}
             if small.wanted != noun.wanted:
                 values["wanted"] = encode(small.wanted)
             self._update(noun, values)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
     from pileus.rules.core import Core
-    from pileus.store.reader import JournalEntry, Reader
+    from pileus.store.journalreader import JournalEntry
+    from pileus.store.reader import Reader
 
 LINES = 20
 """How many of the newest journal lines are shown."""
