@@ -46,6 +46,10 @@ class Client:
         """POST `body` as JSON."""
         return self._ask("POST", words, {}, json.dumps(body or {}).encode(), {"content-type": "application/json"})
 
+    def patch(self, *words: str, body: object) -> dict[str, Any]:
+        """PATCH with `body` as JSON."""
+        return self._ask("PATCH", words, {}, json.dumps(body).encode(), {"content-type": "application/json"})
+
     def delete(self, *words: str) -> dict[str, Any]:
         """DELETE the path that `words` make."""
         return self._ask("DELETE", words, {})

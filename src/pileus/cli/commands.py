@@ -97,6 +97,42 @@ def explain(
 
 
 @cli.command()
+def rename(
+    noun: Annotated[str, typer.Argument(help="instance, image, network, securitygroup …")],
+    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name.")],
+    name: Annotated[str, typer.Argument(help="The new name.")],
+    *,
+    state: StateOption = None,
+) -> None:
+    """Give a noun another name."""
+    renamed = connect(state_of(state)).patch(f"{noun.removesuffix('s')}s", ident, body={"name": name})
+    print(f"{renamed['id']}  {renamed['name']}")
+
+
+@cli.command()
+def journal(
+    noun: Annotated[str, typer.Argument(help="instance, which may be left out, image, host …")] = "",
+    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name; by default the whole project.")] = "",
+    *,
+    request: Annotated[str, typer.Option(help="Of the request with this id alone.")] = "",
+    most: Annotated[int, typer.Option(help="How many of the newest lines.")] = 50,
+    everything: Everything = False,
+    as_json: Json = False,
+    state: StateOption = None,
+) -> None:
+    """Show the changes that were asked for, and what became of them, the oldest first."""
+    from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
+
+    kind, ident = (noun, ident) if ident else ("instance", noun)
+    query = {"request": request, "all": "1" if everything else "", **({"kind": kind, "id": ident} if ident else {})}
+    page = connect(state_of(state)).get(
+        "journal", limit=str(most), **{key: text for key, text in query.items() if text}
+    )
+    lines = page["journal"][::-1]
+    print(json.dumps(lines, indent=2) if as_json else tables.journal(lines))
+
+
+@cli.command()
 def audit(
     *,
     since: Annotated[str, typer.Option(help="30m, 2h, 7d ago, or a time: 2026-01-31T12:00.")] = "",

@@ -68,6 +68,14 @@ def lined(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+JOURNAL = ("id", "at", "verb", "uuid", "user", "face", "request", "outcome", "detail")
+
+
+def journal(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Lines of the journal, a line each under a heading."""
+    return lined([[column.upper() for column in JOURNAL], *([_cell(line, name) for name in JOURNAL] for line in lines)])
+
+
 def explanation(document: Mapping[str, Any]) -> str:
     """One noun: what it waits for first, then its three parts and its journal."""
     title = f"{document['kind']} {document['id']}" + (f" ({plain(document['name'])})" if document["name"] else "")

@@ -108,6 +108,7 @@ class Image(Noun, frozen=True, kw_only=True):
     KEEPER: ClassVar[Keeper] = "host"
     DROPPED: ClassVar[dict[str, Any]] = {"accounts": (), "description": "", "snapshot_tags": {}}
     SECRET: ClassVar[tuple[str, ...]] = ("accounts",)
+    RENAMED: ClassVar[bool] = True
     wanted: Wanted
     assigned: Assigned | None = None
     seen: Seen | None = None

@@ -87,7 +87,33 @@ def after(text: str | None) -> int:
             return int(number)
     except (binascii.Error, ValueError):
         pass
-    raise InvalidValue(
+    raise _no_token(text)
+
+
+def change_token(changed: float, ident: int) -> str:
+    """Return the token that continues a list of changes behind the row with this time and id."""
+    return base64.urlsafe_b64encode(f"pileus/{changed!r}/{ident}".encode()).decode()
+
+
+def after_change(text: str | None, since: float) -> tuple[float, int]:
+    """The inverse of `change_token`; without a token, the beginning of a list of changes from `since` on.
+
+    Raises InvalidValue.
+    """
+    if not text:
+        return since, 0
+    try:
+        word, moment, number = base64.urlsafe_b64decode(text.encode()).decode().split("/")
+        seconds = float(moment)
+        if word == "pileus" and number.isdecimal() and len(number) < _DIGITS and seconds >= since:
+            return seconds, int(number)
+    except (binascii.Error, ValueError):
+        pass
+    raise _no_token(text)
+
+
+def _no_token(text: str) -> InvalidValue:
+    return InvalidValue(
         "The pagination token is not valid; use the one that the last answer gave.",
         ident=text,
         reason="pagination-token",

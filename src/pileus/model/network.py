@@ -43,6 +43,7 @@ class Network(Noun, frozen=True, kw_only=True):
     CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     QUOTA: ClassVar[dict[str, int]] = {"networks": 20}
     KEEPER: ClassVar[Keeper] = "engine"
+    RENAMED: ClassVar[bool] = True
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()

@@ -86,6 +86,9 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     NAMES: ClassVar[Literal["", "project", "cloud"]] = ""
     """Where a name belongs to one noun of the kind alone: in its project, in the whole cloud, or nowhere."""
 
+    RENAMED: ClassVar[bool] = False
+    """Whether users give it another name."""
+
     SECRET: ClassVar[tuple[str, ...]] = ()
     """Fields of `wanted` that no document shows."""
 

@@ -70,6 +70,7 @@ class Port(Noun, frozen=True, kw_only=True):
     QUOTA: ClassVar[dict[str, int]] = {"ports": 100}
     KEEPER: ClassVar[Keeper] = "engine"
     DROPPED: ClassVar[dict[str, Any]] = {"description": ""}
+    RENAMED: ClassVar[bool] = True
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()

@@ -66,6 +66,7 @@ class Router(Noun, frozen=True, kw_only=True):
     CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     QUOTA: ClassVar[dict[str, int]] = {"routers": 5}
     KEEPER: ClassVar[Keeper] = "engine"
+    RENAMED: ClassVar[bool] = True
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()

@@ -111,6 +111,7 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
     QUOTA: ClassVar[dict[str, int]] = {"securitygroups": 100, "rules": 1000}
     KEEPER: ClassVar[Keeper] = "engine"
     DROPPED: ClassVar[dict[str, Any]] = {"description": "", "rules": (), "selectors": (), "prefixlists": ()}
+    RENAMED: ClassVar[bool] = True
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()

@@ -34,6 +34,7 @@ class Subnet(Noun, frozen=True, kw_only=True):
     PREFIX: ClassVar[str] = "subnet"
     CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host", "engine")
     QUOTA: ClassVar[dict[str, int]] = {"subnets": 20}
+    RENAMED: ClassVar[bool] = True
     wanted: Wanted
     assigned: None = None
     seen: None = None

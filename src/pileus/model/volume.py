@@ -35,6 +35,7 @@ class Volume(Noun, frozen=True, kw_only=True):
     PREFIX: ClassVar[str] = "vol"
     CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("host",)
     QUOTA: ClassVar[dict[str, int]] = {"volumes": 100, "disk": 400}
+    RENAMED: ClassVar[bool] = True
     wanted: Wanted
     assigned: None = None
     seen: None = None

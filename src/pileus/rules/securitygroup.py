@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.errors import Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.port import Port
 from pileus.model.router import Router
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
+
+
+def check_name(name: str) -> None:
+    """Whether a user may call a group that. Raises InvalidValue, Duplicate."""
+    if not name or len(name) > 255 or name.startswith("sg-") or not name.isascii() or not name.isprintable():
+        text = f"Invalid security group name '{name}': 1 to 255 ASCII characters, not starting with sg-."
+        raise InvalidValue(text, noun="securitygroup", ident=name, reason="name")
+    if name == "default":
+        text = f"Cannot use reserved security group name: {name}"
+        raise Duplicate(text, noun="securitygroup", ident=name, reason="reserved")
 
 
 def anywhere() -> Rule:

@@ -20,7 +20,7 @@ from pileus.model.errors import Unavailable
 from pileus.store.tables import FIRST_META, OPTIONS, meta, metadata, nouns
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Index
 
     from pileus.store.engine import Database
 
@@ -101,10 +101,23 @@ def _done(connection: Connection) -> str:
 def _add_nouns(engine: Database) -> None:
     """Make the tables of nouns that the database lacks. They are all alike: a new noun needs no script."""
     with engine.read() as connection:
-        missing = nouns.keys() - inspect(connection).get_table_names()
-    if missing:
+        look = inspect(connection)
+        missing = nouns.keys() - look.get_table_names()
+        indexes: list[Index] = []
+        if connection.dialect.name == "mariadb":
+            # Each statement is kept at once there: somebody may have ended between a table and its indexes.
+            names = {index["name"] for of_table in look.get_multi_indexes().values() for index in of_table}
+            indexes = [
+                index
+                for kind in sorted(nouns.keys() - missing)
+                for index in nouns[kind].indexes
+                if index.name not in names
+            ]
+    if missing or indexes:
         with engine.making() as connection:
             metadata.create_all(connection, [nouns[kind] for kind in sorted(missing)])
+            for index in indexes:
+                index.create(connection, checkfirst=True)
 
 
 def _make(engine: Database, head: str) -> bool:

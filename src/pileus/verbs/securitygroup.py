@@ -14,7 +14,7 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
 from pileus.rules import find
 from pileus.rules.port import check_network_tags
-from pileus.rules.securitygroup import absent, anywhere, default_router, unknown_rule, wake_members
+from pileus.rules.securitygroup import absent, anywhere, check_name, default_router, unknown_rule, wake_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,12 +37,7 @@ def create(
 
     With None it is for all networks of the project.
     """
-    if not name or len(name) > 255 or name.startswith("sg-") or not name.isascii() or not name.isprintable():
-        text = f"Invalid security group name '{name}': 1 to 255 ASCII characters, not starting with sg-."
-        raise InvalidValue(text, noun="securitygroup", ident=name, reason="name")
-    if name == "default":
-        text = f"Cannot use reserved security group name: {name}"
-        raise Duplicate(text, noun="securitygroup", ident=name, reason="reserved")
+    check_name(name)
     with core.store.write() as tx:
         on = find.living(caller, tx, Router, router) if router else None
         if router == "":

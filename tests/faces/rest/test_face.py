@@ -130,7 +130,7 @@ def test_bodies_that_are_not_what_the_path_takes(cloud: Cloud, body: bytes) -> N
 def test_without_a_host_there_is_no_capacity(hostless: Cloud) -> None:
     body = {"image": hostless.image()}
     assert hostless.refused(hostless.admin, "POST", "instances", body) == "NoCapacity"
-    assert hostless.get(hostless.admin, "instances", gone="1")["instances"] == []
+    assert hostless.get(hostless.admin, "instances", deleted="1")["instances"] == []
 
 
 def test_an_instance_from_launch_to_gone(cloud: Cloud, account: Account) -> None:
@@ -153,7 +153,7 @@ def test_an_instance_from_launch_to_gone(cloud: Cloud, account: Account) -> None
     assert cloud.post(account, f"{path}/terminate")["state"] == "shutting-down"
     becomes("terminated")
     assert cloud.get(account, "instances")["instances"] == []
-    assert [gone["id"] for gone in cloud.get(account, "instances", gone="1")["instances"]] == [one["id"]]
+    assert [gone["id"] for gone in cloud.get(account, "instances", deleted="1")["instances"]] == [one["id"]]
     assert cloud.refused(account, "POST", f"{path}/start") == "Conflict"
     assert cloud.refused(account, "GET", "instances/box") == "NotFound"
 

@@ -61,7 +61,7 @@ def test_anothers_nouns_are_not_there(cloud: Cloud, victim: Account, stranger: A
     theirs, own = held(cloud, victim, plural), held(cloud, stranger, plural)
     assert theirs
     assert own
-    shown = {noun["uuid"] for noun in cloud.get(stranger, plural, all="1", gone="1")[plural]}
+    shown = {noun["uuid"] for noun in cloud.get(stranger, plural, all="1", deleted="1")[plural]}
     assert not shown & {noun["uuid"] for noun in theirs}
     assert shown >= {noun["uuid"] for noun in own}
     kind = PLURALS[plural].KIND

@@ -78,6 +78,7 @@ def document(noun: Noun) -> dict[str, Any]:
         "generation": noun.generation,
         "revision": list(noun.revision),
         "created": noun.created,
+        "changed": noun.changed,
         "gone": noun.gone,
         "wanted": wanted,
         "assigned": assigned,
@@ -238,6 +239,28 @@ def listed(
     nouns = tx.list(cls, project=project, dead=gone, after=after, limit=bound)
     shown = [noun for noun in nouns if _shown(caller, noun)]
     return shown if limit is None else shown[:limit]
+
+
+def changed(
+    caller: Caller,
+    tx: Reader,
+    cls: type[Noun],
+    since: float,
+    *,
+    everywhere: bool,
+    gone: bool,
+    after: int,
+    limit: int,
+) -> list[Noun]:
+    """The nouns of one kind that the caller may see and that changed at `since` or later, in the order of changes.
+
+    Of those that changed at `since` itself only the ones behind the id `after`.
+    """
+    across = cls.SEEN_BY != "project" or (everywhere and caller.admin)
+    project = None if across else caller.project
+    bound = None if across and not caller.admin else limit
+    nouns = tx.changed_since(cls, since, project=project, dead=gone, after=after, limit=bound)
+    return [noun for noun in nouns if _shown(caller, noun)][:limit]
 
 
 def _shown(caller: Caller, noun: Noun) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from pileus.faces.rest import documents
+from pileus.faces.rest.lists import line_document
 from pileus.model import image as images
 from pileus.model.host import Host, alive, condition
 from pileus.model.image import Image, of_instance
-from pileus.model.instance import LAUNCH, Instance, converged
+from pileus.model.instance import Instance, converged
 from pileus.model.network import Seen as EngineSeen
 from pileus.model.peering import Peering
 from pileus.model.port import Port
@@ -18,6 +17,7 @@ from pileus.model.router import NO_WAY_OUT
 from pileus.model.routetable import RouteTable
 from pileus.rules.host import REMOVED
 from pileus.rules.routetable import targets_of
+from pileus.verbs import journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.noun import Noun
     from pileus.rules.core import Core
-    from pileus.store.journalreader import JournalEntry
     from pileus.store.reader import Reader
 
 LINES = 20
@@ -43,16 +42,8 @@ def explain(caller: Caller, core: Core, cls: type[Noun], ident: str) -> dict[str
             "settled": not waits,
             "waits_for": waits or ["nothing: it is as wanted"],
             "due": tx.due(noun.KIND, noun.uuid),
-            "journal": [_line(caller, entry) for entry in tx.journal(noun.uuid, limit=LINES)],
+            "journal": [line_document(line) for line in journal.shown(caller, tx.journal(noun.uuid, limit=LINES))],
         }
-
-
-def _line(caller: Caller, entry: JournalEntry) -> dict[str, Any]:
-    """A line of the journal; of what hosts there are, and how full, administrators alone are told."""
-    shown: dict[str, Any] = msgspec.to_builtins(entry)
-    if not caller.admin and entry.verb == LAUNCH and entry.outcome != "superseded":
-        shown["detail"] = ""
-    return shown
 
 
 def waits_for(tx: Reader, noun: Noun, now: float) -> list[str]:

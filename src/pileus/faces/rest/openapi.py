@@ -8,8 +8,10 @@ from typing import Any, get_type_hints
 import msgspec
 
 from pileus.faces.rest.documents import PLURALS
-from pileus.faces.rest.routes import MOST, ROUTES
+from pileus.faces.rest.lists import MOST
+from pileus.faces.rest.routes import RENAME, ROUTES
 from pileus.faces.wire.typed import Route
+from pileus.store.journalreader import JournalEntry
 from pileus.verbs.user import Account
 
 _REF = "#/components/schemas/{name}"
@@ -18,7 +20,14 @@ _LIST = (
     ("limit", "integer", f"How many at most, up to {MOST}."),
     ("after", "string", "What an earlier page gave as `next`."),
     ("all", "boolean", "An administrator: of every project."),
-    ("gone", "boolean", "Those that ended within a day, too."),
+    ("deleted", "boolean", "Those that ended within a day, too."),
+    ("changed-since", "number", "Those that changed at this time or later, in seconds, in the order of changes."),
+)
+_JOURNAL = (
+    *_LIST[:3],
+    ("kind", "string", "The kind of the noun that `id` names, by default `instance`."),
+    ("id", "string", "Of this noun alone, by id or name."),
+    ("request", "string", "Of the request with this id alone."),
 )
 _UPLOAD = (
     ("name", "string", "The image's name."),
@@ -39,19 +48,25 @@ def openapi() -> dict[str, Any]:
         for kind, cls in PLURALS.items()
         for part in ("wanted", "assigned", "seen")
     }
-    types = [*shapes, Account, *(hint for hint in parts.values() if hint is not type(None))]
+    types = [*shapes, Account, JournalEntry, *(hint for hint in parts.values() if hint is not type(None))]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     ref = dict(zip(types, schemas, strict=True))
     for plural, cls in PLURALS.items():
-        _add(paths, f"/v1/{plural}", "get", f"The {plural}, oldest first.", _answer(_page(plural)), _query(_LIST))
         name = {"$ref": _REF.format(name=cls.__name__)}
+        page = _answer(_page(plural, name))
+        _add(paths, f"/v1/{plural}", "get", f"The {plural}, oldest first.", page, _query(_LIST))
         _add(paths, f"/v1/{plural}/{{id}}", "get", f"One {cls.KIND}, by id or name.", _answer(name))
+        if cls.RENAMED:
+            _route(paths, RENAME, ref, f"/v1/{plural}/{{id}}")
         own = {part: ref.get(parts[plural, part], {"type": "null"}) for part in ("wanted", "assigned", "seen")}
         components[cls.__name__] = _noun(own)
         _hide(components, own["wanted"], cls.SECRET)
     for route in ROUTES:
         if "{nouns}" not in route.path:
             _route(paths, route, ref)
+    lines = _page("journal", ref[JournalEntry])
+    newest = "The project's changes, newest first; of a noun, or of a request."
+    _add(paths, "/v1/journal", "get", newest, _answer(lines), _query(_JOURNAL))
     _add(paths, "/v1/images", "post", "Upload an image: its bytes are the body.", _answer({}), _query(_UPLOAD))
     paths["/v1/images"]["post"]["requestBody"] = {"content": {"application/octet-stream": {}}}
     return {
@@ -74,6 +89,7 @@ def _noun(parts: dict[str, Any]) -> dict[str, Any]:
         "generation": {"type": "integer"},
         "revision": {"type": "array", "items": {"type": "integer"}},
         "created": number,
+        "changed": number,
         "gone": {"type": ["number", "null"]},
         **parts,
     }
@@ -86,17 +102,16 @@ def _hide(components: dict[str, Any], reference: dict[str, Any], secret: tuple[s
         del shape["properties"][field]
 
 
-def _route(paths: dict[str, Any], route: Route, ref: dict[Any, Any]) -> None:
-    path = f"/v1/{route.path}"
+def _route(paths: dict[str, Any], route: Route, ref: dict[Any, Any], at: str = "") -> None:
+    path = at or f"/v1/{route.path}"
     _add(paths, path, route.method.lower(), route.says, {str(route.status): {"description": "Done."}})
     if route.body:
         body = {"content": {"application/json": {"schema": ref[route.body]}}}
         paths[path][route.method.lower()]["requestBody"] = body
 
 
-def _page(plural: str) -> dict[str, Any]:
-    name = PLURALS[plural].__name__
-    items = {"type": "array", "items": {"$ref": _REF.format(name=name)}}
+def _page(plural: str, item: dict[str, Any]) -> dict[str, Any]:
+    items = {"type": "array", "items": item}
     return {"type": "object", "properties": {plural: items, "next": {"type": ["string", "null"]}}}
 
 

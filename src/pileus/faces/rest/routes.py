@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from pileus.faces.rest import documents, launch, networking
+from pileus.faces.rest import documents, lists, networking
 from pileus.faces.rest.explain import explain
 from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model import addresses, quota
@@ -16,7 +17,6 @@ from pileus.model import listing as pages
 from pileus.model.allowance import Allowance
 from pileus.model.caller import Caller
 from pileus.model.credential import Credential
-from pileus.model.errors import InvalidValue
 from pileus.model.flavor import Flavor
 from pileus.model.flavor import Wanted as FlavorWanted
 from pileus.model.floatingip import FloatingIp
@@ -30,12 +30,9 @@ from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
 from pileus.model.user import User
 from pileus.rules.core import Core
-from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
+from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, rename, user
 from pileus.verbs.instance import console, power, stats, view
 from pileus.verbs.instance.launch import launch as launch_verb
-
-MOST = 1000
-"""How many nouns one page of a list has at most."""
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +107,12 @@ class NewTraits(msgspec.Struct, frozen=True, kw_only=True):
     remove: Traits = ()
 
 
+class NewName(msgspec.Struct, frozen=True, kw_only=True):
+    """The name that a noun gets."""
+
+    name: Name
+
+
 class NewLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of a project by resource, in place of those that it had; null: any amount."""
 
@@ -122,31 +125,6 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     forget: bool = False
 
 
-def _list(request: TypedRequest) -> dict[str, Any]:
-    cls = documents.kind_of(request.path["nouns"])
-    start, limit = pages.after(request.query.get("after")), _limit(request.query.get("limit"))
-    with request.core.store.read() as tx:
-        nouns = documents.listed(
-            request.caller,
-            tx,
-            cls,
-            everywhere=request.flag("all"),
-            gone=request.flag("gone"),
-            after=start,
-            limit=limit + 1,
-        )
-        shown, rest = pages.page(nouns, lambda noun: noun.id, start, limit)
-        return {f"{cls.KIND}s": documents.documents(request.core, tx, shown), "next": rest}
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return MOST
-    if not (text.isascii() and text.isdecimal() and len(text) <= 6 and int(text) >= 1):
-        raise InvalidValue(f"'{text}' is no limit: 1 to {MOST}.", ident=text, reason="limit")
-    return min(int(text), MOST)
-
-
 def _document(request: TypedRequest, noun: Noun) -> dict[str, Any]:
     with request.core.store.read() as tx:
         return documents.documents(request.core, tx, [noun])[0]
@@ -156,6 +134,12 @@ def _show(request: TypedRequest) -> dict[str, Any]:
     cls = documents.kind_of(request.path["nouns"])
     with request.core.store.read() as tx:
         return documents.documents(request.core, tx, [documents.one(request.caller, tx, cls, request.path["id"])])[0]
+
+
+def _rename(request: TypedRequest) -> dict[str, Any]:
+    cls = documents.kind_of(request.path["nouns"])
+    uuid = documents.uuid_of(request, cls)
+    return _document(request, rename.rename(request.caller, request.core, cls, uuid, request.read(NewName).name))
 
 
 def _explain(request: TypedRequest) -> dict[str, Any]:
@@ -254,7 +238,7 @@ def _console(request: TypedRequest) -> dict[str, Any]:
 
 
 def _stats(request: TypedRequest) -> dict[str, Any]:
-    start, limit = pages.after(request.query.get("after")), _limit(request.query.get("limit"))
+    start, limit = pages.after(request.query.get("after")), lists.page_size(request)
     all_measured, rest = stats.of_all(
         request.caller, request.core, everywhere=request.flag("all"), after=start, limit=limit
     )
@@ -378,6 +362,8 @@ def _invite(request: TypedRequest) -> join.Invitation:
     return join.invite(request.caller, request.core, new.host, new.valid)
 
 
+RENAME = Route("PATCH", "{nouns}/{id}", _rename, "Give it another name.", NewName)
+
 ROUTES: tuple[Route, ...] = (
     Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
     Route("POST", "credentials", _create_credential, "Make an access key or a token.", NewCredential, 201),
@@ -423,12 +409,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "limits", _limits, "What the project (`project`: another one) may use and uses, and all bounds."),
     Route("POST", "projects/{id}/limits", _change_limits, "Give a project other limits.", NewLimits),
     Route("GET", "explain/{kind}/{id}", _explain, "What is wanted, assigned and seen, and what it waits for."),
+    Route("GET", "journal", lists.journal_lines, "The project's changes, newest first; of a noun, or of a request."),
+    Route("GET", "journal/{number}", lists.journal_line, "One change, with its outcome."),
     Route("GET", "doctor", _doctor, "What the store says there should be, and where it disagrees with itself."),
     Route("POST", "doctor/mend", _mend, "Set claims, usage and wakes right, by what the rows say."),
     Route("POST", "doctor/adopt", _adopt, "Take in an instance that no row knows.", Adoption, 201),
     Route("DELETE", "doctor/{kind}/{uuid}", _sweep, "Have the network engine, or the hosts, forget what is gone."),
     *networking.ROUTES,
-    Route("GET", "{nouns}", _list, "The nouns of one kind, oldest first."),
+    Route("GET", "{nouns}", lists.nouns, "The nouns of one kind, oldest first."),
     Route("GET", "{nouns}/{id}", _show, "One noun, by id or name."),
+    RENAME,
 )
 """Tried in this order."""
