@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pileus.model.nouns import NOUNS
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 KINDS = frozenset({"flavor", "image", "project", "user", "credential", "router", "network", "subnet", "securitygroup"})
 MOST = 20_000
 """Cached nouns of one kind, and cached entries of all projects' lists: bounds for memory, not for what works."""
 
-LISTED = frozenset({"instance", "port", "volume", "floatingip", "placementgroup"})
-"""The kinds whose changes raise the version of their project."""
+LISTED = frozenset(NOUNS) - KINDS - {"host"}
+"""The kinds whose changes raise the version of their project, and of the other projects that see the noun."""
 
 
 TOMBSTONES = "tombstones"
@@ -75,17 +77,46 @@ _EMPTY = 40
 """The size of the lists of a project without entries: MOST holds the number of cached projects down too."""
 
 
-class ProjectLists:
-    """Lists of one project as of one version, by the kind that they list."""
+ANSWERS = 32
+"""Answers of faces that are kept of one project."""
 
-    def __init__(self, version: Version) -> None:
+_WEIGHT = 2048
+"""Bytes of an answer that count as one entry."""
+
+
+class CachedAnswer(msgspec.Struct, frozen=True):
+    """The body of an answer of a face, before and behind the id of its request."""
+
+    begin: bytes
+    end: bytes
+
+    @property
+    def size(self) -> int:
+        """The number of entries that it counts as."""
+        return 1 + (len(self.begin) + len(self.end)) // _WEIGHT
+
+
+class ProjectLists:
+    """Lists of one project as of one version, by the kind that they list, and answers that faces made of such lists."""
+
+    def __init__(self, version: Version, make_room: Callable[[], None] = lambda: None) -> None:
         self.version = version
         self.lists: dict[str, list[Any]] = {}
+        self.answers: dict[tuple[object, ...], CachedAnswer] = {}
+        self._make_room = make_room
+
+    def keep(self, key: tuple[object, ...], answer: CachedAnswer) -> None:
+        """Keep an answer, in the place of the one that was kept first where there are ANSWERS already."""
+        while len(self.answers) >= ANSWERS:
+            self.answers.pop(next(iter([*self.answers])), None)
+        self.answers[key] = answer
+        self._make_room()
 
     @property
     def size(self) -> int:
         """The number of entries, and _EMPTY for the project."""
-        return _EMPTY + sum(map(len, self.lists.values()))
+        answers = sum(answer.size for answer in [*self.answers.values()])
+        return _EMPTY + sum(map(len, self.lists.values())) + answers
 
 
 class Cache:
@@ -118,10 +149,14 @@ class Cache:
         with self._lock:
             entry = self._projects.pop(project, None)
             if entry is None or any(ours < theirs for ours, theirs in zip(entry.version, version, strict=True)):
-                entry = ProjectLists(version)
+                entry = ProjectLists(version, self._make_room)
                 self._evict()
             self._projects[project] = entry  # behind all that were asked for before
         return entry if entry.version == version else None
+
+    def _make_room(self) -> None:
+        with self._lock:
+            self._evict()
 
     def _evict(self) -> None:
         """Drop the lists that were not asked for longest, until there is room for another project within MOST."""

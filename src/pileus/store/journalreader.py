@@ -70,8 +70,8 @@ class JournalReader:
 
         With `before`, lines of lower numbers than this alone.
         """
-        given = {"uuid": uuid, "project": project, "request": request, "before": before, "limit": limit}
-        parameters = {key: value for key, value in given.items() if value is not None}
+        filters = {"uuid": uuid, "project": project, "request": request, "before": before, "limit": limit}
+        parameters = {key: value for key, value in filters.items() if value is not None}
         rows = self.sql.execute(lines_statement(tuple(parameters), open_only), parameters).all()
         entries = self._entries(rows)
         if limit is not None and len(entries) < len(rows) == limit:

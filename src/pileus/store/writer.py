@@ -83,7 +83,7 @@ class Writer(Reader):
             if self.limited:
                 for noun in new_nouns:
                     noun.check()
-            self._touch(kind, [noun.project for noun in new_nouns])
+            self._touch(kind, [project for noun in new_nouns for project in (noun.project, *noun.parties())])
             for uuid in [noun.uuid for noun in new_nouns if noun.uuid in self.unreadable]:
                 self._drop_row(uuid)
                 anew.add(uuid)
@@ -248,7 +248,7 @@ class Writer(Reader):
         return int(self.sql.execute(rows, which).rowcount)
 
     def _update(self, noun: Noun, values: dict[str, Any]) -> None:
-        self._touch(noun.KIND, [noun.project])
+        self._touch(noun.KIND, [noun.project, *noun.parties()])
         self.sql.defer(statements.change_noun(noun.KIND), {"key": noun.uuid, **values})
 
     def count_versions(self) -> None:

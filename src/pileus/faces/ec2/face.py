@@ -11,6 +11,7 @@ import structlog
 from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers its actions)
     account,
     address,
+    answercache,
     dhcpoptions,
     errors,
     flavor,
@@ -132,8 +133,13 @@ class Ec2Face:
             if not whole:
                 params = _decoded(request, service.name, params)
             action = query.action_of(service, params)
-            result = self._run(service, action, Call(self._core, caller, {}, host), params)
-            return _response(200, xml.serialize(service, action, result, caller.request), caller.request, action)
+
+            def body_of() -> bytes:
+                result = self._run(service, action, Call(self._core, caller, {}, host), params)
+                return xml.serialize(service, action, result, caller.request)
+
+            body = answercache.answer(self._core, caller, action, params, body_of)
+            return _response(200, body, caller.request, action)
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets an answer in its dialect)
             return _refusal(service, error, caller.request, action)
 

@@ -1,0 +1,107 @@
+"""Kept answers are what lists would be anew: after every change, of other processes and other projects too."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import pytest
+
+from pileus.faces.ec2 import answercache
+from pileus.faces.ec2.call import ACTIONS
+from pileus.model.project import Project
+from pileus.store import cache
+from pileus.verbs import keypair, network, peering, router, tag
+from tests import nouns
+
+if TYPE_CHECKING:
+    from tests.faces.ec2.cloud import Account, Cloud
+
+
+def _body(account: Account, action: str, **more: str) -> str:
+    """The body of an answer, without the id of its request."""
+    answer = account.post(params={"Action": action, **more})
+    assert answer.status == 200, answer.body
+    assert answer.body.count(answer.headers["x-amzn-requestid"].encode()) == 1
+    return re.sub("<requestId>[^<]*</requestId>", "", answer.body.decode())
+
+
+def _anew(account: Account, action: str) -> str:
+    with mock.patch.object(answercache, "LISTS", frozenset()):
+        return _body(account, action)
+
+
+def test_every_list_is_an_action() -> None:
+    assert {name for _, name in ACTIONS} >= answercache.LISTS
+
+
+@pytest.mark.parametrize("kind", sorted({*nouns.MAKE, "natgateway", "peering"}))
+def test_after_a_change_every_list_is_as_it_would_be_anew(cloud: Cloud, account: Account, kind: str) -> None:
+    account.launch()
+    for action in answercache.LISTS:
+        _body(account, action)
+    if kind in nouns.MAKE:
+        nouns.MAKE[kind](account.caller, cloud.core, "answers", {"a": "b"})
+    else:
+        (nouns.make_natgateway if kind == "natgateway" else nouns.make_peering)(account.caller, cloud.core)
+    for action in answercache.LISTS:
+        again = _body(account, action)
+        assert again == _anew(account, action), action
+        assert again == _body(account, action), action
+
+
+def test_a_kept_answer_is_not_made_again(account: Account) -> None:
+    first = _body(account, "DescribeVpcs")
+    with mock.patch.object(network, "routers", side_effect=AssertionError):
+        assert _body(account, "DescribeVpcs") == first
+
+
+def test_other_parameters_are_another_answer(cloud: Cloud, account: Account) -> None:
+    for name in ("a", "b"):
+        keypair.create(account.caller, cloud.core, name)
+    assert _body(account, "DescribeKeyPairs").count("<keyName>") == 2
+    assert _body(account, "DescribeKeyPairs", **{"KeyName.1": "a"}).count("<keyName>") == 1
+    assert account.post(params={"Action": "DescribeKeyPairs", "KeyName.1": "c"}).status == 400
+    assert account.post(Action="DescribeKeyPairs", DryRun="true").status == 412
+
+
+def test_other_projects_have_answers_of_their_own(cloud: Cloud, account: Account) -> None:
+    keypair.create(account.caller, cloud.core, "a")
+    assert "<keyName>a<" in _body(account, "DescribeKeyPairs")
+    assert "<keyName>" not in _body(cloud.account(), "DescribeKeyPairs")
+
+
+def test_the_other_side_of_a_peering_sees_it_at_once(cloud: Cloud, account: Account) -> None:
+    other = cloud.account()
+    with cloud.core.store.read() as tx:
+        number = tx.need(Project, other.caller.project).wanted.account_id
+    asked = router.create(other.caller, cloud.core, "10.77.0.0/16")
+    action = "DescribeVpcPeeringConnections"
+    assert "pcx-" not in _body(other, action)
+    own = network.routers(account.caller, cloud.core)[0].uuid
+    link = peering.create(account.caller, cloud.core, own, asked.ec2_id, number)
+    assert link.ec2_id in _body(other, action)
+    peering.accept(other.caller, cloud.core, link.uuid)
+    assert "<code>active</code>" in _body(account, action)
+    assert _body(other, action) == _anew(other, action)
+
+
+def test_the_write_of_another_process_is_seen_by_the_next_read(cloud: Cloud, account: Account) -> None:
+    before = _body(account, "DescribeTags")
+    # Another process has caches of its own, over the same database.
+    with mock.patch.object(cloud.core.store, "_cache", cache.Cache()):
+        own = network.routers(account.caller, cloud.core)[0]
+        tag.put(account.caller, cloud.core, [("router", own.uuid)], {"seen": "at once"})
+    assert "at once" not in before
+    assert "at once" in _body(account, "DescribeTags")
+
+
+def test_the_number_of_kept_answers_of_a_project_is_bounded(cloud: Cloud, account: Account) -> None:
+    for number in range(cache.ANSWERS + 5):
+        keypair_name = {"Filter.1.Name": "key-name", "Filter.1.Value.1": f"k{number}"}
+        _body(account, "DescribeKeyPairs", **keypair_name)
+    with cloud.core.store.read() as tx:
+        lists = tx.lists(account.caller.project)
+    assert lists is not None
+    assert len(lists.answers) == cache.ANSWERS
