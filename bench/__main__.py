@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import describe, launch, place
+from bench import describe, launch, nouns, place
 
 
 def main() -> None:
@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, taken in turn")
     given = parser.parse_args()
     describe.run(given.seconds, given.rounds)
+    nouns.run()
     launch.run(given.rounds)
     place.run(given.seconds)
 

@@ -32,6 +32,7 @@ NUMBERED = (
     "model.provider",
     "model.spec",
     "objects.files",
+    "store.journalreader",
     "store.reader",
     "store.store",
 )

@@ -22,7 +22,7 @@ _LONGEST = 19
 
 
 def shown(caller: Caller, lines: Iterable[JournalEntry]) -> list[JournalEntry]:
-    """Those of the lines that the caller may see: of its own project; an administrator all of them.
+    """The lines of these that the caller may see: of its own project; an administrator all of them.
 
     Of what hosts there are, and how full, administrators alone are told.
     """

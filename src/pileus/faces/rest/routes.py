@@ -33,6 +33,9 @@ from pileus.rules.core import Core
 from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, rename, user
 from pileus.verbs.instance import console, power, stats, view
 from pileus.verbs.instance.launch import launch as launch_verb
+from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
+from pileus.verbs.instance import console, launch, power, stats, view
+from pileus.verbs.rename import rename
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +142,7 @@ def _show(request: TypedRequest) -> dict[str, Any]:
 def _rename(request: TypedRequest) -> dict[str, Any]:
     cls = documents.kind_of(request.path["nouns"])
     uuid = documents.uuid_of(request, cls)
-    return _document(request, rename.rename(request.caller, request.core, cls, uuid, request.read(NewName).name))
+    return _document(request, rename(request.caller, request.core, cls, uuid, request.read(NewName).name))
 
 
 def _explain(request: TypedRequest) -> dict[str, Any]:
