@@ -93,7 +93,7 @@ def row(site: Site, ann: Caller, tiny: Image) -> Instance:
 def shown(site: Site, caller: Caller, uuid: str) -> object:
     """All that a user sees of it, without the store's own numbers."""
     shown_instance = view.launched(caller, site.core, [uuid])[0]
-    numbers = {"id": 0, "generation": 0, "revision": (0, 0), "seen": None}
+    numbers = {"id": 0, "generation": 0, "changed": 0.0, "revision": (0, 0), "seen": None}
 
     def plain(noun: object) -> object:
         less = dict(numbers)
