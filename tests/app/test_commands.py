@@ -252,14 +252,14 @@ def test_an_image_is_added_from_an_address(stub: Stub, tmp_path: Path) -> None:
 
 def test_a_noun_is_renamed_and_the_journal_tells_it(stub: Stub) -> None:
     stub.client.post("keypairs", body={"name": "not-renamed"})
-    assert stub.pileus("rename", "network", "default", "lab").stdout.split()[1] == "lab"
-    lines = stub.pileus("journal", "network", "lab").stdout.splitlines()
+    assert stub.pileus("rename", "network", "default", "renamed-net").stdout.split()[1] == "renamed-net"
+    lines = stub.pileus("journal", "network", "renamed-net").stdout.splitlines()
     assert lines[0].split()[:3] == ["ID", "AT", "VERB"]
     assert "network.rename" in lines[-1]
     whole = json.loads(stub.pileus("journal", "--most", "2", "--json").stdout)
     assert [line["verb"] for line in whole] == ["keypair.create", "network.rename"]
     assert json.loads(stub.pileus("journal", "--request", whole[0]["request"], "--json").stdout) == whole[:1]
-    assert stub.pileus("rename", "network", "lab", "default").returncode == 0
+    assert stub.pileus("rename", "network", "renamed-net", "default").returncode == 0
     refused = stub.pileus("rename", "keypair", "not-renamed", "x", check=False)
     assert (refused.returncode, refused.stderr) == (1, "pileus: The name of a keypair stays as it is. (Unsupported)\n")
 
