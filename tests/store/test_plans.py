@@ -70,6 +70,13 @@ class _Explained:
         """Execute a statement in the database's own words."""
         return self._connection.exec_driver_sql(statement, parameters)
 
+    def defer(self, statement: Any, parameters: Any = None, /, *, refusal: Exception | None = None) -> None:
+        """Refuse a change: these are questions."""
+        raise AssertionError(f"{statement} of a reader, with {parameters} and {refusal}")
+
+    def commit(self) -> None:
+        """Nothing was deferred."""
+
 
 def _unindexed(dialect: str, plan: str) -> list[str]:
     """The steps of a plan that read a whole table, or all of its living rows."""

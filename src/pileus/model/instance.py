@@ -147,7 +147,6 @@ class Instance(Noun, frozen=True, kw_only=True):
     KEEPER: ClassVar[Keeper] = "host"
     DROPPED: ClassVar[dict[str, Any]] = {"user_data": "", "public_keys": (), "files": (), "password": ""}
     SECRET: ClassVar[tuple[str, ...]] = ("files", "password")
-    DROPPED: ClassVar[dict[str, Any]] = {"user_data": "", "public_keys": ()}
     RENAMED: ClassVar[bool] = True
     wanted: Wanted
     assigned: Assigned = Assigned()

@@ -15,8 +15,8 @@ from pileus.model.project import Project
 from pileus.store import tables
 from pileus.store.cache import COUNTED, KINDS, Unreadable, project_version, version_name
 from pileus.store.identities import Identity
-from pileus.store.preloaded import Preloaded
 from pileus.store.journalreader import LAST_LINE, NEWEST_LINE, UNSETTLED, JournalReader
+from pileus.store.preloaded import Preloaded
 from pileus.store.rows import SHAPES, UNDECODABLE
 
 if TYPE_CHECKING:
@@ -277,7 +277,6 @@ class Reader(JournalReader):
         preloaded = None if dead else self._preloaded.referring(cls.KIND, targets)
         if preloaded is not None:
             return preloaded
-        statement = _referring(cls, dead)
         # References of tombstones are removed with them, so that hardly any is among these rows. With a condition for
         # that, SQLite would read every living row by its index.
         statement = _referring(cls)
@@ -349,18 +348,6 @@ class Reader(JournalReader):
             rows = self.sql.execute(_USAGE_IN, {"scopes": part})
             amounts.update(((row.scope, row.resource), row.used) for row in rows)
         return amounts
-
-    def journal(
-        self, uuid: str | None = None, *, open_only: bool = False, limit: int | None = 50
-    ) -> _List[JournalEntry]:
-        """The newest lines, of one noun or of all, oldest first; `limit` None: every one."""
-        parameters = {key: value for key, value in (("uuid", uuid), ("limit", limit)) if value is not None}
-        statement = _journal(tuple(parameters), open_only)
-        rows = self.sql.execute(statement, parameters).all()
-        entries = self._entries(rows)
-        if limit is not None and len(entries) < len(rows) == limit:
-            return self.journal(uuid, open_only=open_only, limit=limit + len(rows) - len(entries))[-limit:]
-        return entries[::-1]
 
     def unsettled(self, uuids: Iterable[str]) -> _List[JournalEntry]:
         """The lines of these nouns that are open still, oldest first."""
@@ -527,7 +514,6 @@ def _usage_by_scope(resources: tuple[str, ...]) -> Select[Any]:
 _USAGE = select(tables.usage)
 _USAGE_OF = _USAGE.where(tables.usage.c.scope == bindparam("scope"))
 _USAGE_IN = _USAGE.where(tables.usage.c.scope.in_(bindparam("scopes", expanding=True)))
-_LAST_LINE = select(func.max(tables.journal.c.id))
 _META = select(tables.meta.c.value).where(tables.meta.c.name == bindparam("name"))
 _META_NAMES = select(tables.meta.c.name).where(tables.meta.c.name.like(bindparam("prefix")), tables.meta.c.value > 0)
 _TAKEN = select(tables.claim.c.value).where(tables.claim.c.pool == bindparam("pool"))

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from pileus.faces.rest import documents, launch, networking
-from pileus.faces.rest import documents, lists, networking
+from pileus.faces.rest import documents, launch, lists, networking
 from pileus.faces.rest.explain import explain
 from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model import addresses, quota
@@ -30,11 +29,9 @@ from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
 from pileus.model.user import User
 from pileus.rules.core import Core
-from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, rename, user
+from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
 from pileus.verbs.instance import console, power, stats, view
 from pileus.verbs.instance.launch import launch as launch_verb
-from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
-from pileus.verbs.instance import console, launch, power, stats, view
 from pileus.verbs.rename import rename
 
 
