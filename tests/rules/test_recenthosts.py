@@ -34,7 +34,7 @@ def test_a_host_that_was_drained_since_the_copy_gets_nothing() -> None:
     for name in ("h0", "h1"):
         site.host(name, Capacity(vcpus=8, memory=4096, disk=64))
     ann = site.caller("blue")
-    asked = Launch(image=site.image(ann).ec2_id, flavor="m1.tiny")
+    asked = Launch(image=site.image(ann).uuid, flavor="m1.tiny")
     launch(ann, site.core, asked)
     with site.store.write() as tx:
         (host,) = tx.list(Host, name="h1")
@@ -49,7 +49,7 @@ def spread() -> list[str | None]:
     for number in range(4):
         site.host(f"h{number}", Capacity(vcpus=16, memory=8192, disk=64))
     ann = site.caller("blue")
-    image = site.image(ann).ec2_id
+    image = site.image(ann).uuid
     sizes = ("m1.tiny", "m1.small") * 8
     uuids = [launch(ann, site.core, Launch(image=image, flavor=size))[0] for size in sizes]
     return [site.row(uuid).assigned.host for uuid in uuids]
@@ -66,7 +66,7 @@ def test_every_address_of_a_subnet_is_given_once() -> None:
     site = Site()
     site.host("h0", Capacity(vcpus=None, memory=None, disk=None))
     ann = site.caller("blue", {})
-    asked = Launch(image=site.image(ann).ec2_id, flavor="m1.tiny")
+    asked = Launch(image=site.image(ann).uuid, flavor="m1.tiny")
     uuids = [launch(ann, site.core, asked)[0] for _ in range(20)]
     power.terminate(ann, site.core, uuids[:10])
     site.settle(3)
@@ -81,7 +81,7 @@ def test_a_cloud_without_room_refuses() -> None:
     site = Site()
     site.host("h0", Capacity(vcpus=1, memory=128, disk=1))
     ann = site.caller("blue")
-    asked = Launch(image=site.image(ann).ec2_id, flavor="m1.tiny")
+    asked = Launch(image=site.image(ann).uuid, flavor="m1.tiny")
     launch(ann, site.core, asked)
     with pytest.raises(NoCapacity):
         launch(ann, site.core, asked)

@@ -30,7 +30,7 @@ RENAMED = sorted(kind for kind, cls in NOUNS.items() if cls.RENAMED)
 
 @pytest.fixture
 def instance(site: Site, ann: Caller, tiny: Image) -> Instance:
-    row = site.launch(ann, Launch(image=tiny.ec2_id, name="old"))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, name="old"))[0]
     site.settle()
     return row
 
@@ -75,7 +75,7 @@ def test_a_unique_name_is_nobody_elses(site: Site, ann: Caller) -> None:
 
 def test_the_members_of_a_group_read_its_new_name(site: Site, ann: Caller, tiny: Image) -> None:
     group = securitygroup.create(ann, site.core, "a", "d")
-    row = site.launch(ann, Launch(image=tiny.ec2_id, groups=(group.ec2_id,)))[0]
+    row = site.launch(ann, Launch(image=tiny.uuid, groups=(group.uuid,)))[0]
     site.settle()
     rename(ann, site.core, SecurityGroup, group.uuid, "b")
     site.settle()
