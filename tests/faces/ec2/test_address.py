@@ -83,8 +83,7 @@ def test_refusals(cloud: Cloud, account: Account) -> None:
         account.ec2.release_address(PublicIp=made["PublicIp"], AllocationId=made["AllocationId"])
     with refused("InvalidParameterCombination"):
         account.ec2.associate_address(PublicIp=made["PublicIp"], AllocationId=made["AllocationId"], InstanceId=other)
-    with refused("UnsupportedOperation"):
-        account.ec2.allocate_address(Domain="standard")
+    assert account.ec2.allocate_address(Domain="standard")["Domain"] == "vpc"
     with refused("InvalidIPAddress.InUse"):
         account.ec2.allocate_address(Address=made["PublicIp"])
     with refused("MissingParameter"):

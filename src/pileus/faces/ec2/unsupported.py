@@ -65,7 +65,8 @@ _OF_A_ROUTE: dict[str, Accepted] = dict.fromkeys(
 REFUSED: dict[str, dict[str, Accepted]] = {
     "AllocateAddress": {
         "CustomerOwnedIpv4Pool": NONE,
-        "Domain": ("vpc",),
+        # Clients that know EC2-Classic send `standard`; the answer says `vpc`, as Amazon's does.
+        "Domain": ("standard", "vpc"),
         "IpamPoolId": NONE,
         "PublicIpv4Pool": ("amazon",),
     },
