@@ -102,3 +102,13 @@ def test_the_pool_has_an_end() -> None:
         for _ in range(256):
             greedy.allocate_address()
     assert len(greedy.describe_addresses()["Addresses"]) == 245
+
+
+def test_no_address_has_a_domain_name(cloud: Cloud) -> None:
+    """The AWS provider of OpenTofu asks for the domain name of each address that it makes."""
+    ec2 = cloud.account().ec2
+    allocation = ec2.allocate_address()["AllocationId"]
+    answer = ec2.describe_addresses_attribute(AllocationIds=[allocation], Attribute="domain-name")
+    assert answer["Addresses"] == []
+    with refused("InvalidAllocationID.NotFound"):
+        ec2.describe_addresses_attribute(AllocationIds=["eipalloc-" + "0" * 17])

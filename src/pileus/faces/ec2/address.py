@@ -86,6 +86,14 @@ def _uuid(call: Call, cls: type[Noun], parameter: str) -> str:
     return uuid_of(call, cls, call.args[parameter]) if call.args.get(parameter) else ""
 
 
+@action("DescribeAddressesAttribute")
+def describe_attribute(call: Call) -> dict[str, Any]:
+    """List the addresses that have a domain name of their own: none, as no address can be given one."""
+    verbs.listing(call.caller, call.core, call.args.get("AllocationIds", ()), ())
+    paging.paged(call.args, [])
+    return {"Addresses": []}
+
+
 def _either(args: dict[str, Any], first: str, second: str) -> None:
     """Raise InvalidValue when a request names an address in both ways."""
     if args.get(first) and args.get(second):

@@ -109,6 +109,7 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         NONE,
     ),
     "DeleteRoute": {"DestinationIpv6CidrBlock": NONE},
+    "DescribeAddressesAttribute": {"Attribute": ("domain-name",)},
     "ModifyDefaultCreditSpecification": {"CpuCredits": ("standard",)},
     "ModifyImageAttribute": dict.fromkeys(
         (
