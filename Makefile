@@ -42,7 +42,7 @@ unit: export TMPDIR := $(or $(TMPDIR),$(if $(wildcard /dev/shm/.),/dev/shm,/tmp)
 .PHONY: unit
 unit: ## all tests that boot nothing, in parallel (JOBS=2); those of `house` are part of `check`
 	$(PYTEST) -n $(shell echo $$(($(JOBS) + 1))) --dist worksteal tests --ignore tests/house --ignore tests/live \
-	    -o tmp_path_retention_policy=failed
+	    --ignore tests/clients -o tmp_path_retention_policy=failed
 
 .PHONY: first-light
 first-light: ## one live path: a guest from RunInstances to ssh (root)
@@ -51,6 +51,12 @@ first-light: ## one live path: a guest from RunInstances to ssh (root)
 .PHONY: test-live
 test-live: images services ## all that boots guests or real services (root); AREA=name MINUTES=25 SEED=n to narrow
 	$(PYTEST) --live tests/live $(if $(AREA),--area=$(AREA)) $(if $(MINUTES),--minutes=$(MINUTES))
+
+.PHONY: test-clients
+test-clients: images ## unchanged clients make and remove a VPC of guests (root); AREA=ansible, awscli, boto3 or opentofu
+	@$(if $(filter ansible,$(or $(AREA),ansible)),bin/setup --clients)
+	@$(if $(filter opentofu,$(or $(AREA),opentofu)),bin/setup --opentofu)
+	$(PYTEST) --clients tests/clients$(if $(AREA),/test_$(AREA).py)
 
 .PHONY: fuzz
 fuzz: ## a million inputs for each parser, guided by coverage (RUNS=n, TARGET=name to narrow)

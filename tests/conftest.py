@@ -1,7 +1,8 @@
 """Rules for every test: which tier may open sockets, what a live test needs, and which live tests run.
 
-Options: `--live` runs tests/live (else they are deselected), `--area NAME` keeps the areas whose names begin
-so, `--minutes N` takes a sample that fits, of all areas, drawn from the seed of pytest-randomly.
+Options: `--live` runs tests/live, `--clients` runs tests/clients (else they are deselected), `--area NAME` keeps the
+areas of tests/live whose names begin so, `--minutes N` takes a sample that fits, of all areas, drawn from the seed of
+pytest-randomly.
 """
 
 import gc
@@ -21,6 +22,8 @@ from tests import live_plan
 
 TESTS = Path(__file__).parent
 LIVE = TESTS / "live"
+ON_GUESTS = ("clients", "live")
+"""Tiers whose tests boot guests, each run by the option of its name alone."""
 LOOPBACK_TIERS = ("app", "clients", "live")
 LOOPBACK_HOSTS = ["127.0.0.0/8", "localhost", "::1"]
 DEFAULT_COST = 60.0
@@ -38,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options for live tests and the setting that orders their areas."""
     group = parser.getgroup("live", "tests that boot guests or real services")
     group.addoption("--live", action="store_true", help="run tests/live too (needs root)")
+    group.addoption("--clients", action="store_true", help="run tests/clients too (needs root and bin/setup --clients)")
     group.addoption("--area", default="", help="of the live tests, only areas whose names begin so")
     group.addoption("--minutes", type=float, default=None, help="of the live tests, a sample that fits")
     parser.addini("live_areas", "areas of tests/live, oldest first", type="linelist", default=[])
@@ -57,17 +61,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test by the tier it stands in, before `-m` looks at marks."""
-    if not item.path.is_relative_to(TESTS):
-        return
-    tier = item.path.relative_to(TESTS).parts[0]
+    tier = tier_of(item)
     if tier in LOOPBACK_TIERS:
         item.add_marker("loopback")
     if tier == "live":
         item.add_marker("live")
-        if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(max(LEAST_LIVE_TIMEOUT, TIMEOUT_PER_COST * cost_of(item))))
+    if tier in ON_GUESTS and item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(max(LEAST_LIVE_TIMEOUT, TIMEOUT_PER_COST * cost_of(item))))
     if item.get_closest_marker("loopback") and not item.get_closest_marker("allow_hosts"):
         item.add_marker(pytest.mark.allow_hosts(LOOPBACK_HOSTS))
+
+
+def tier_of(item: pytest.Item) -> str:
+    """Return the name of the folder of `tests` that a test is in; empty for a test of another place."""
+    return item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
 
 
 def cost_of(item: pytest.Item) -> float:
@@ -77,7 +84,11 @@ def cost_of(item: pytest.Item) -> float:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the live tests that were not asked for, and say so; run the newest areas first."""
+    """Deselect the tests on guests that were not asked for, and say so; run the newest areas first."""
+    clients = [item for item in items if tier_of(item) == "clients"]
+    if clients and not config.getoption("clients"):
+        items[:] = [item for item in items if item not in clients]
+        config.hook.pytest_deselected(items=clients)
     live = [item for item in items if item.get_closest_marker("live")]
     if not live:
         return
@@ -133,6 +144,6 @@ def choose_live(config: pytest.Config, live: list[pytest.Item]) -> list[pytest.I
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail, never skip, a live test that was asked for without root."""
-    if item.get_closest_marker("live") and os.geteuid() != 0:
-        pytest.fail("live tests make network namespaces and boot guests: run them as root", pytrace=False)
+    """Fail, never skip, a test on guests that was asked for without root."""
+    if tier_of(item) in ON_GUESTS and os.geteuid() != 0:
+        pytest.fail("these tests make network namespaces and boot guests: run them as root", pytrace=False)
