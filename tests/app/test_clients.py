@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.app.stub import Stub
 
 PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
+EXCERPTS = {"yaml": "playbooks/site.yml", "hcl": "opentofu/main.tf"}
+"""The file of tests/clients that a block is from, by the block's language; `make test-clients` runs it."""
 BLOCK = re.compile(r"^## (?P<client>[^\n]+)$|^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -38,7 +40,10 @@ def environment(stub: Stub) -> dict[str, str]:
     return {"PATH": path, "HOME": home, **{name: value for name, _, value in variables}}
 
 
-@pytest.mark.parametrize(("client", "language", "text"), [pytest.param(*each, id=each[0]) for each in blocks()])
+@pytest.mark.parametrize(
+    ("client", "language", "text"),
+    [pytest.param(*each, id=each[0]) for each in blocks() if each[1] not in EXCERPTS],
+)
 def test_the_page_as_printed(environment: dict[str, str], client: str, language: str, text: str) -> None:
     del client
     command = [sys.executable, "-c", text] if language == "python" else ["bash", "-euo", "pipefail", "-c", text]
@@ -48,4 +53,14 @@ def test_the_page_as_printed(environment: dict[str, str], client: str, language:
 
 
 def test_every_client_of_the_page_is_run() -> None:
-    assert len(blocks()) == len({client for client, _, _ in blocks()}) == PAGE.read_text().count("\n## ")
+    """The page's last section is about the tests of all clients."""
+    assert len(blocks()) == len({client for client, _, _ in blocks()}) == PAGE.read_text().count("\n## ") - 1
+
+
+@pytest.mark.parametrize(("language", "text"), [each[1:] for each in blocks() if each[1] in EXCERPTS])
+def test_excerpts_are_of_files_that_are_run(language: str, text: str) -> None:
+    def stripped(lines: str) -> str:
+        return "\n".join(line.strip() for line in lines.splitlines())
+
+    file = PAGE.parents[1] / "tests" / "clients" / EXCERPTS[language]
+    assert stripped(text) in stripped(file.read_text())

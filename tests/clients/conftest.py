@@ -89,11 +89,7 @@ def environment(cloud: LiveCloud) -> dict[str, str]:  # noqa: F811  (the fixture
     given = {**os.environ, "PILEUS_STATE": str(cloud.state)}
     run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, env=given)
     variables = dict(line.partition("=")[::2] for line in run.stdout.split("\0") if line)
-    return {
-        **variables,
-        "AWS_REGION": variables["AWS_DEFAULT_REGION"],
-        "PATH": f"{Path(PILEUS).parent}:{variables['PATH']}",
-    }
+    return {**variables, "PATH": f"{Path(PILEUS).parent}:{variables['PATH']}"}
 
 
 def program(name: str, option: str) -> str:

@@ -105,7 +105,7 @@ def test_resources_make_a_vpc_and_take_it_down(cloud: LiveCloud, outside: Outsid
     ec2: Any = boto3.resource(
         "ec2",
         endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=environment["AWS_REGION"],
+        region_name=environment["AWS_DEFAULT_REGION"],
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
     )

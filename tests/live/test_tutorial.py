@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.cost(150)
+@pytest.mark.cost(270)
 def test_the_tutorial_as_printed() -> None:
     """Run by bash in a copy of nothing but the clone, with a state directory of its own."""
     text = (ROOT / "docs" / "tutorial.md").read_text()
@@ -34,11 +34,11 @@ def test_the_tutorial_as_printed() -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        for said in ("hello from user data", "kept", "Linux"):
+        for said in ("hello from user data", "hello from outside", "kept", "Linux"):
             assert said in done.stdout
     finally:
         pileus = str(ROOT / ".venv" / "bin" / "pileus")
