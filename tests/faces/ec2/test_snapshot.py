@@ -63,3 +63,16 @@ def test_refusals(cloud: Cloud, account: Account) -> None:
         stranger.ec2.describe_snapshots(SnapshotIds=["mine"])
     with refused("InvalidUserID.Malformed"):
         stranger.ec2.describe_snapshots(OwnerIds=["me"])
+
+
+def test_an_image_takes_its_snapshot_with_it(cloud: Cloud, account: Account) -> None:
+    """OpenTofu and Ansible delete the snapshot of an image that they removed: an absent one is as they want it."""
+    image = cloud.add_image("own", account.caller, public=False).ec2_id
+    ident = snapshot_of(account, image)
+    with refused("InvalidSnapshot.InUse", match=image):
+        account.ec2.delete_snapshot(SnapshotId=ident)
+    account.ec2.deregister_image(ImageId=image)
+    with refused("InvalidSnapshot.NotFound"):
+        account.ec2.delete_snapshot(SnapshotId=ident)
+    with refused("InvalidSnapshotID.Malformed"):
+        account.ec2.delete_snapshot(SnapshotId="mine")

@@ -222,6 +222,7 @@ ATTEMPTS: list[Attempt] = [
     ("ReplaceNetworkAclAssociation", {"AssociationId": "{listed}", "NetworkAclId": "{my_acl}"}, NO_ASSOCIATION),
     ("ReplaceNetworkAclAssociation", {"AssociationId": "{my_listed}", "NetworkAclId": "{acl}"}, NO_ACL),
     ("CreateSubnet", {"VpcId": "{vpc}", "CidrBlock": "172.31.128.0/24"}, NO_VPC),
+    ("DeleteSnapshot", {"SnapshotId": "{snapshot}"}, "InvalidSnapshot.NotFound"),
     ("DeleteSubnet", {"SubnetId": "{subnet}"}, NO_SUBNET),
     ("ModifySubnetAttribute", {"SubnetId": "{subnet}", "MapPublicIpOnLaunch.Value": "false"}, NO_SUBNET),
     ("AttachInternetGateway", {"InternetGatewayId": "{gateway}", "VpcId": "{my_vpc}"}, NO_GATEWAY),

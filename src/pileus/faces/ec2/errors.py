@@ -105,6 +105,7 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("Conflict", "prefixlist", "version"): ("PrefixListVersionMismatch", _BAD),
     ("Conflict", "port", "first"): ("OperationNotPermitted", _BAD),
     ("Conflict", "port", "in-use"): ("InvalidNetworkInterface.InUse", _BAD),
+    ("Conflict", "snapshot", "in-use"): ("InvalidSnapshot.InUse", _BAD),
     ("Conflict", "port", "not-attached"): ("InvalidAttachmentID.NotFound", _BAD),
     ("Conflict", "router", "default-exists"): ("DefaultVpcAlreadyExists", _BAD),
     ("Conflict", "router", "gateway"): ("InvalidParameterValue", _BAD),

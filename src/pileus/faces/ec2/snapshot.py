@@ -1,4 +1,4 @@
-"""Snapshots: so far one behind each image, the source of its root disk, and listed only."""
+"""Snapshots: so far one behind each image, the source of its root disk, which goes with the image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pileus.faces.ec2.image import check_accounts, of_owners, size, with_owners
 from pileus.faces.ec2.names import check_id, ec2_id
 from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.scalars import from_timestamp
-from pileus.model.errors import NotFound
+from pileus.model.errors import Conflict, NotFound
 from pileus.model.image import Image, State, snapshot_id, state
 from pileus.model.instance import Instance
 from pileus.verbs import image as verbs
@@ -37,12 +37,28 @@ def describe(call: Call) -> dict[str, Any]:
     return paging.listed(args, "Snapshots", snapshots, _FILTERS)
 
 
+@action("DeleteSnapshot")
+def delete(call: Call) -> dict[str, Any]:
+    """Refuse the snapshot of an image: DeregisterImage removes both."""
+    ident = call.args["SnapshotId"]
+    images = {snapshot_id(image.ec2_id): image for image in verbs.listing(call.caller, call.core)}
+    check_id("snap", "snapshot", ident)
+    if ident not in images:
+        raise _absent(ident)
+    text = f"The snapshot {ident} is currently in use by {images[ident].ec2_id}"
+    raise Conflict(text, noun="snapshot", ident=ident, reason="in-use")
+
+
+def _absent(ident: str) -> NotFound:
+    return NotFound(f"The snapshot '{ident}' does not exist.", noun="snapshot", ident=ident)
+
+
 def _chosen(items: list[dict[str, Any]], ids: list[str]) -> list[dict[str, Any]]:
     by_id = {item["SnapshotId"]: item for item in items}
     for ident in ids:
         check_id("snap", "snapshot", ident)
         if ident not in by_id:
-            raise NotFound(f"The snapshot '{ident}' does not exist.", noun="snapshot", ident=ident)
+            raise _absent(ident)
     return [by_id[ident] for ident in dict.fromkeys(ids)]
 
 
