@@ -6,6 +6,7 @@ from typing import Any
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
+from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.image import check_accounts, of_owners, size, with_owners
 from pileus.faces.ec2.names import check_id, ec2_id
 from pileus.faces.ec2.tag import shown
@@ -39,12 +40,16 @@ def describe(call: Call) -> dict[str, Any]:
 
 @action("DeleteSnapshot")
 def delete(call: Call) -> dict[str, Any]:
-    """Refuse the snapshot of an image: DeregisterImage removes both."""
+    """Refuse the snapshot of an image; accept that of an image that was deregistered, which is gone with it."""
     ident = call.args["SnapshotId"]
     images = {snapshot_id(image.ec2_id): image for image in verbs.listing(call.caller, call.core)}
     check_id("snap", "snapshot", ident)
     if ident not in images:
-        raise _absent(ident)
+        try:
+            uuid_of(call, Image, f"{Image.PREFIX}-{ident.removeprefix('snap-')}")
+        except NotFound as error:
+            raise _absent(ident) from error
+        return {}
     text = f"The snapshot {ident} is currently in use by {images[ident].ec2_id}"
     raise Conflict(text, noun="snapshot", ident=ident, reason="in-use")
 
