@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cost(120), pytest.mark.allow_hosts(["127.0.0.0/8", OUTSIDE])]
 
 PROVIDER = "registry.terraform.io/hashicorp/aws"
-MIRRORS = ("/opt/tf-plugins", "/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins")
+MIRRORS = ("/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins")
 """Folders where machines have the provider, after the one that TF_PROVIDER_MIRROR names."""
 
 
