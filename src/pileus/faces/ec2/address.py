@@ -89,7 +89,7 @@ def _uuid(call: Call, cls: type[Noun], parameter: str) -> str:
 @action("DescribeAddressesAttribute")
 def describe_attribute(call: Call) -> dict[str, Any]:
     """List the addresses that have a domain name of their own: none, as no address can be given one."""
-    verbs.listing(call.caller, call.core, call.args.get("AllocationIds", ()), ())
+    verbs.listing(call.caller, call.core, uuids_of(call, FloatingIp, call.args.get("AllocationIds", ())), ())
     paging.paged(call.args, [])
     return {"Addresses": []}
 
