@@ -13,10 +13,13 @@ METADATA = "169.254.169.254"
 OUTSIDE = "198.51.100.0/24"
 """The range of the outside network where nobody chose another: one of those kept for documentation (RFC 5737)."""
 
+IPV6 = "fd70:696c:6500::/40"
+"""The range of the cloud's IPv6 addresses where nobody chose another: one of those for local use (RFC 4193)."""
+
 
 def gateway(cidr: str) -> str:
-    """The router's address: the first of the range."""
-    return str(ipaddress.IPv4Network(cidr)[1])
+    """The router's address: the first of the range, which may be one of IPv6."""
+    return str(ipaddress.ip_network(cidr)[1])
 
 
 def localport(cidr: str) -> str:
@@ -39,13 +42,18 @@ def offset(cidr: str, address: str) -> int:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether two ranges have an address in common."""
-    return ipaddress.IPv4Network(one).overlaps(ipaddress.IPv4Network(other))
+    """Whether two ranges have an address in common; one of IPv4 and one of IPv6 have none."""
+    return bool(ipaddress.ip_network(one).overlaps(ipaddress.ip_network(other)))
 
 
 def inside(inner: str, outer: str) -> bool:
     """Whether the range `outer` has all addresses of the range `inner`."""
-    return ipaddress.IPv4Network(inner).subnet_of(ipaddress.IPv4Network(outer))
+    within, around = ipaddress.ip_network(inner), ipaddress.ip_network(outer)
+    if isinstance(within, ipaddress.IPv4Network) and isinstance(around, ipaddress.IPv4Network):
+        return within.subnet_of(around)
+    if isinstance(within, ipaddress.IPv6Network) and isinstance(around, ipaddress.IPv6Network):
+        return within.subnet_of(around)
+    return False
 
 
 def valid(text: str) -> bool:
@@ -129,6 +137,18 @@ def derived_mac(uuid: str, what: str) -> str:
     """A MAC that follows from `uuid` and `what` alone: for the engine's own ports, which nobody claims."""
     digest = hashlib.sha256(f"{uuid}/{what}".encode()).digest()
     return ":".join(f"{octet:02x}" for octet in (0x02, 0x51, *digest[:4]))
+
+
+def autoconfigured(prefix: str, mac: str) -> str:
+    """The address that a guest with this MAC forms in a /64 by itself (RFC 4291, modified EUI-64)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    own = bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
+    return str(ipaddress.IPv6Network(prefix)[int.from_bytes(own)])
+
+
+def link_local(mac: str) -> str:
+    """The link-local IPv6 address of a router's port with this MAC, as OVN forms it."""
+    return autoconfigured("fe80::/64", mac)
 
 
 def floating(cidr: str) -> range:

@@ -12,7 +12,7 @@ from pileus.model.routetable import SubnetAssociation
 EVERYTHING = -1
 """The `protocol` of an entry for all protocols."""
 
-ICMP, TCP, UDP = 1, 6, 17
+ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 
 
 class AclEntry(Part, frozen=True, kw_only=True):

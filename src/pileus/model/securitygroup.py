@@ -22,7 +22,7 @@ class Rule(Part, frozen=True, kw_only=True):
     these network tags. Of the rules with a `priority`, 0 to 65535, the one with the lowest decides, and of equal ones
     the one that denies; then the rules without a priority, which allow, in no order.
 
-    Ranges of IPv6 are kept and told to the engine; guests have no such addresses yet, so they admit nothing.
+    `cidr` is a range of IPv4 or of IPv6. A group's members are meant with all of their addresses.
     A protocol that has no name here is given by its IP protocol number in `number`, with `protocol` "all".
     A rule with a prefix list counts as `max_entries` rules: as many as the list may have entries.
     """

@@ -18,6 +18,7 @@ from pileus.model.networkacl import AclEntry
 from pileus.model.noun import NEVER, Revision
 from pileus.model.peering import Side
 from pileus.model.securitygroup import Rule
+from pileus.model.subnet import Ipv6Mode
 
 VERSION = 1
 
@@ -166,7 +167,7 @@ class ImageSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="image"
 class RouteSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where packets to `cidr` go: outside, to `address` of a port on `subnet`, over the link `peering`, or nowhere.
 
-    Subnet and peering are uuids.
+    Subnet and peering are uuids. Ranges and addresses are of IPv4 or of IPv6.
     """
 
     cidr: str
@@ -208,6 +209,17 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: str
 
 
+class OutsideIpv6Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a router's guests are reached by IPv6, without translation: `gateway` is the outside network's address.
+
+    `cidrs` are the ranges of the subnets that lead there: the router answers for them on the outside network, and lets
+    in what is for them alone.
+    """
+
+    gateway: str
+    cidrs: tuple[str, ...] = ()
+
+
 class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="router"):
     """A logical router; its networks attach themselves by naming it.
 
@@ -215,7 +227,8 @@ class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="route
     its guests without a floating one are seen by there. `gateways` are the switches that may carry what goes there,
     the first that lives doing so; none are named in a cloud of one machine. A router without `tables` leads
     everything else outside; one with `tables` leads a packet as the table of the subnet that it comes from. A
-    subnet that none of `acls` names is open. `peerings` are its links to other routers.
+    subnet that none of `acls` names is open. `peerings` are its links to other routers. `ipv6` is its way out by IPv6,
+    which needs an `address`.
     """
 
     KIND: ClassVar[str] = "router"
@@ -226,13 +239,33 @@ class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="route
     tables: tuple[RouteTableSpec, ...] = ()
     acls: tuple[NetworkAclSpec, ...] = ()
     peerings: tuple[PeeringSpec, ...] = ()
+    ipv6: OutsideIpv6Spec | None = None
+
+
+class OneWayRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Guests may open connections to `cidr`, and nobody there to them; `others` are ranges that are not meant."""
+
+    cidr: str
+    others: tuple[str, ...] = ()
+
+
+class SubnetIpv6Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The IPv6 range of a subnet, with the router's address.
+
+    `mode`: guests are given their ports' addresses by DHCPv6, or form them from their MACs (RFC 4862).
+    """
+
+    cidr: str
+    gateway: str
+    mode: Ipv6Mode = "dhcpv6"
+    one_way: tuple[OneWayRange, ...] = ()
 
 
 class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One subnet of a network, with the addresses and MACs that the engine answers for.
 
     `dns`, `ntp` and `netbios` are addresses of servers that guests are told of. `table` is the uuid of its route table;
-    empty on a router that has none.
+    empty on a router that has none. `ipv6` is None on one of IPv4 alone.
     """
 
     uuid: str
@@ -247,6 +280,7 @@ class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     netbios: tuple[str, ...] = ()
     node_type: str = ""
     table: str = ""
+    ipv6: SubnetIpv6Spec | None = None
 
 
 class NetworkSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="network"):
@@ -263,7 +297,7 @@ class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
 
     `bandwidth` is what the guest may send, in Mbit/s; 0: without a bound. `forwards`: the guest may send from, and be
     sent to, addresses that are not its own. `network_tags` are words by which rules select the ports of
-    one `router`, its network's.
+    one `router`, its network's. `ipv6` are its IPv6 addresses: DHCPv6 gives it the first.
     """
 
     KIND: ClassVar[str] = "port"
@@ -278,6 +312,7 @@ class PortSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="port"):
     secondaries: tuple[str, ...] = ()
     network_tags: tuple[str, ...] = ()
     router: str = ""
+    ipv6: tuple[str, ...] = ()
 
 
 class SecurityGroupSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="securitygroup"):

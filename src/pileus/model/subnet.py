@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pileus.model import addresses
 from pileus.model.noun import Keeper, Noun, Part, Ref
+
+Ipv6Mode = Literal["dhcpv6", "slaac"]
+"""How guests come to their IPv6 addresses: they are given them, or form them from their MACs."""
 
 
 class Wanted(Part, frozen=True, kw_only=True):

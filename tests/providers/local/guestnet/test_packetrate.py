@@ -1,8 +1,9 @@
-"""The program that bounds packets: its instructions, done one by one, keep to the rate and the burst."""
+"""The program at a guest's interface: its instructions, done one by one, keep to rate and burst, and drop what lies."""
 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -22,11 +23,13 @@ ARITHMETIC: dict[int, Callable[[int, int, int], int]] = {
     0x07: lambda target, _, value: target + value & MASK,
     0x0F: lambda target, source, _: target + source & MASK,
     0x1F: lambda target, source, _: target - source & MASK,
+    0x57: lambda target, _, value: target & value,
 }
 JUMPS: dict[int, Callable[[int, int, int], bool]] = {
     0x05: lambda *_: True,
     0x15: lambda target, _, value: target == value,
     0x2D: lambda target, source, _: target > source,
+    0x55: lambda target, _, value: target != value,
 }
 
 
@@ -38,8 +41,8 @@ class Machine:
         self.lines = [struct.unpack_from("<BBhi", code, at) for at in range(0, len(code), 8)]
         self.number = 0
 
-    def packet(self, now: int) -> bool:
-        """Whether a packet that comes at `now` ns passes."""
+    def packet(self, now: int, frame: bytes = bytes(60)) -> bool:
+        """Whether a frame that comes at `now` ns passes."""
         registers: list[int] = [0] * 11
         at = 0
         while (line := self.lines[at])[0] != 0x95:
@@ -56,6 +59,13 @@ class Machine:
             elif code == 0x85:
                 # The clock; else the place of the number in the map.
                 registers[0] = now if value == 5 else 1
+            elif code == 0x61:
+                # Of the context: where the frame begins, and where it ends.
+                registers[target] = len(frame) if offset else 0
+            elif code in (0x69, 0x71):
+                size = 2 if code == 0x69 else 1
+                assert source + offset + size <= len(frame)
+                registers[target] = int.from_bytes(frame[source + offset :][:size], sys.byteorder)
             else:
                 self.memory(code, registers, target, source)
         assert registers[0] in (DROP, PASS)
@@ -102,6 +112,30 @@ def test_no_stretch_of_time_has_more_than_its_share(rate: int, pauses: list[int]
     for first, start in enumerate(passed):
         for count, end in enumerate(passed[first:], 1):
             assert (count - 1) * interval <= end - start + burst + interval
+
+
+def packet(kind: int, body: int, hops: int = 255, source: bytes = b"\xfe\x80") -> bytes:
+    """A frame with a packet of IPv6 whose next header is `kind`, and whose body begins with the byte `body`."""
+    ipv6 = b"\x60" + bytes(5) + bytes([kind, hops]) + source + bytes(14) + b"\xff\x02" + bytes(14)
+    return bytes(12) + b"\x86\xdd" + ipv6 + bytes([body]) + bytes(20)
+
+
+@pytest.mark.parametrize("rate", [0, 1000])
+def test_no_router_advertisement_passes(rate: int) -> None:
+    def passes(frame: bytes) -> bool:
+        return Machine(rate).packet(SECOND, frame)
+
+    assert not passes(packet(58, 134))
+    assert not passes(packet(58, 134, hops=64, source=b"\xfd\x00"))
+    assert all(passes(packet(58, kind)) for kind in (128, 133, 135, 136))
+    assert passes(packet(17, 134))
+    for header in (0, 43, 44, 60):
+        assert not passes(packet(header, 58)), "an advertisement may be behind it"
+        assert passes(packet(header, 58, hops=1)), "of reports of groups"
+        assert passes(packet(header, 58, source=b"\xfd\x00"))
+    advertised = packet(58, 134)
+    assert passes(advertised[:54]), "too short to be one"
+    assert passes(advertised[:12] + b"\x08\x00" + advertised[14:])
 
 
 def test_the_name_has_room_for_every_rate() -> None:

@@ -271,8 +271,9 @@ def _addresses(fabric: Fabric) -> list[str]:
     """Interfaces that get an address as soon as they are there, each followed by that."""
     interface_addresses = []
     if not fabric.outside_interface:
-        prefix = ipaddress.IPv4Network(fabric.outside).prefixlen
-        interface_addresses += [OUTSIDE, f"{addresses.gateway(fabric.outside)}/{prefix}"]
+        for cidr in (fabric.outside, fabric.outside_ipv6):
+            prefix = ipaddress.ip_network(cidr).prefixlen
+            interface_addresses += [OUTSIDE, f"{addresses.gateway(cidr)}/{prefix}"]
     if fabric.tunnels is not None:
         interface_addresses += [fabric.tunnels.interface if datapath() == "system" else TUNNELS, fabric.tunnels.address]
     return interface_addresses

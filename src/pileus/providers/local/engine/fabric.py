@@ -40,7 +40,7 @@ class Fabric:
     run a switch and a controller for guests. `southbound` is where the controller finds its database, empty for the
     one here; `listen` the address at which that is given to other machines' controllers, by `tls`. `outside_interface`
     is given to the switch and leads to the outside network `outside`, whose gateway is there; without one this machine
-    itself is the gateway, in the cloud's namespace.
+    itself is the gateway, in the cloud's namespace. `outside_ipv6` is the same for IPv6: all that guests have is in it.
     """
 
     chassis: str
@@ -51,6 +51,7 @@ class Fabric:
     tls: OvnTlsFiles | None = None
     tunnels: Tunnels | None = None
     outside: str = addresses.OUTSIDE
+    outside_ipv6: str = addresses.IPV6
     outside_interface: str = ""
 
     @property
@@ -60,6 +61,6 @@ class Fabric:
         return [name for name in names if name]
 
 
-def alone(layout: Layout, outside: str = addresses.OUTSIDE) -> Fabric:
+def alone(layout: Layout, outside: str = addresses.OUTSIDE, outside_ipv6: str = addresses.IPV6) -> Fabric:
     """That of a cloud on one machine: everything is here."""
-    return Fabric(chassis=layout.netns, outside=outside)
+    return Fabric(chassis=layout.netns, outside=outside, outside_ipv6=outside_ipv6)

@@ -9,16 +9,18 @@ drop of all else is at 1001. The match language is that of ovn-sb(5).
 from __future__ import annotations
 
 import uuid as uuids
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pileus.model.addresses import METADATA
 from pileus.model.securitygroup import Rule
+from pileus.model.spec import OneWayRange, SubnetSpec
 
 DROP_GROUP = "pg_drop"
 """The port group of every port: what no rule admits is dropped, both ways."""
 
 _NEVER, _ALWAYS, _CLOSED, _FIRST, _DENY, _ALLOW, _DROP = 32767, 32766, 32765, 32764, 1003, 1002, 1001
+_ONE_WAY = _CLOSED
 _ICMP = ("icmp", "icmpv6")
 _GOES_ON = "tcp && (tcp.flags[1] == 0 || tcp.flags[4] == 1)"
 """Every TCP segment but the one that opens a connection (SYN without ACK)."""
@@ -52,16 +54,31 @@ def rule(group: str, rule: Rule, router: str = "") -> dict[str, Any]:
     version = "6" if ":" in rule.cidr or rule.protocol == "icmpv6" else "4"
     terms = [side, *_protocol(rule, version), *_ports(rule, version)]
     if rule.group:
-        terms.append(f"ip{version}.{other} == ${group_name(rule.group)}_ip{version}")
+        terms.append(_of_members([group_name(rule.group)], other, _versions(rule, version)))
     elif rule.tag:
-        terms.append(f"ip{version}.{other} == ${tag_name(router, rule.tag)}_ip{version}")
+        terms.append(_of_members([tag_name(router, rule.tag)], other, _versions(rule, version)))
     elif rule.cidr and not rule.cidr.endswith("/0"):
         terms.append(f"ip{version}.{other} == {rule.cidr}")
     if rule.targets:
-        targets = _among(f"${tag_name(router, target)}_ip{version}" for target in rule.targets)
-        terms.append(f"ip{version}.{own} == {targets}")
+        names = [tag_name(router, target) for target in rule.targets]
+        terms.append(_of_members(names, own, _versions(rule, version)))
     action = "allow-related" if rule.action == "allow" else "drop"
     return acl(_INWARD if inward else _OUTWARD, _place(rule), " && ".join(terms), action, group)
+
+
+def _versions(rule: Rule, version: str) -> str:
+    """The versions of IP that a rule is about: both where members are selected, whose addresses may be of both."""
+    return "46" if (rule.group or rule.tag) and rule.protocol not in _ICMP else version
+
+
+def _of_members(names: Iterable[str], side: str, versions: str) -> str:
+    """Packets whose address at `side` is one of the members of these port groups."""
+    names = list(names)
+    terms = []
+    for version in versions:
+        sets = [f"${name}_ip{version}" for name in names]
+        terms.append(f"ip{version}.{side} == {sets[0] if len(sets) == 1 else _among(sets)}")
+    return terms[0] if len(terms) == 1 else f"({' || '.join(terms)})"
 
 
 def _place(rule: Rule) -> int:
@@ -80,8 +97,42 @@ def drop() -> list[dict[str, Any]]:
 
 
 def never() -> list[dict[str, Any]]:
-    """Return the ACLs that no group overrides: guests that answer DHCP would be the others' router and resolver."""
-    return [acl(_OUTWARD, _NEVER, f"inport == @{DROP_GROUP} && ip4 && udp.src == 67 && udp.dst == 68", "drop")]
+    """Return the ACLs that no group overrides: guests that answer DHCP would be the others' router and resolver.
+
+    Those that advertise themselves as routers are no matter of ACLs: OVN admits neighbour discovery above all of these.
+    """
+    sends = f"inport == @{DROP_GROUP}"
+    return [
+        acl(_OUTWARD, _NEVER, f"{sends} && ip4 && udp.src == 67 && udp.dst == 68", "drop"),
+        acl(_OUTWARD, _NEVER, f"{sends} && ip6 && udp.src == 547 && udp.dst == 546", "drop"),
+    ]
+
+
+def dhcpv6() -> list[dict[str, Any]]:
+    """Return the ACL that lets guests ask for an address by IPv6, whatever their groups say."""
+    asks = "ip6.dst == {ff02::1:2, ff05::1:3} && udp.src == 546 && udp.dst == 547"
+    return [acl(_OUTWARD, _ALWAYS, f"inport == @{DROP_GROUP} && {asks}", "allow")]
+
+
+def one_way(network: str, subnets: Iterable[SubnetSpec]) -> list[dict[str, Any]]:
+    """Return the ACLs that keep out connections from ranges to which guests alone may open some.
+
+    They are above those of the groups. OVN admits the answers of known connections above all of these.
+    """
+    return [
+        acl(_INWARD, _ONE_WAY, " && ".join(_from(subnet.ipv6.cidr, each)), "drop", network)
+        for subnet in subnets
+        if subnet.ipv6 is not None
+        for each in subnet.ipv6.one_way
+    ]
+
+
+def _from(cidr: str, one_way: OneWayRange) -> Iterator[str]:
+    yield f"ip6.dst == {cidr}"
+    if not one_way.cidr.endswith("/0"):
+        yield f"ip6.src == {one_way.cidr}"
+    if one_way.others:
+        yield f"ip6.src != {_among(one_way.others)}"
 
 
 def always(
@@ -138,11 +189,13 @@ def _among(addresses: Iterable[str]) -> str:
 def _protocol(rule: Rule, version: str) -> list[str]:
     if rule.protocol in _ICMP:
         return [f"icmp{version}"]
+    # Which version of IP the members of a group are in is said where they are named.
+    versions = [] if rule.group or rule.tag else [f"ip{version}"]
     if rule.protocol in ("tcp", "udp"):
-        return [f"ip{version}", rule.protocol]
+        return [*versions, rule.protocol]
     if rule.number is not None:
-        return [f"ip{version}", f"ip.proto == {rule.number}"]
-    return [f"ip{version}"]
+        return [*versions, f"ip.proto == {rule.number}"]
+    return versions
 
 
 def _ports(rule: Rule, version: str) -> list[str]:

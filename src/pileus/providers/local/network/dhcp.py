@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pileus.model.addresses import METADATA
 from pileus.model.spec import SubnetSpec
+from pileus.model.subnet import Ipv6Mode
 
 LEASE = 3600
 """Seconds."""
@@ -34,6 +35,23 @@ def options(subnet: SubnetSpec, mtu: int, *, routed: bool) -> dict[str, str]:
         dhcp_options["domain_name"] = f'"{subnet.domain}"'
     dhcp_options["classless_static_route"] = _listed(routes)
     return dhcp_options
+
+
+def options6(subnet: SubnetSpec) -> dict[str, str]:
+    """The options of DHCPv6 (RFC 8415) for one subnet. Routes, and the size of packets, are told by advertisements."""
+    searched = {"domain_search": f'"{subnet.domain}"'} if subnet.domain else {}
+    return {"server_id": subnet.gateway_mac, **searched}
+
+
+def advertised(mode: Ipv6Mode, mtu: int) -> dict[str, str]:
+    """The configuration of the router advertisements of a subnet (RFC 4861)."""
+    return {
+        "address_mode": "slaac" if mode == "slaac" else "dhcpv6_stateful",
+        "send_periodic": "true",
+        "max_interval": "60",
+        "min_interval": "20",
+        "mtu": str(mtu),
+    }
 
 
 def _listed(values: Iterable[str]) -> str:

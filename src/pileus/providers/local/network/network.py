@@ -37,7 +37,8 @@ def ensure(rows: NorthboundRows, spec: NetworkSpec) -> None:
     controller.bound(rows, row, spec.uuid)
     securitygroup.ensure_drop(rows)
     gateways, localports = ([getattr(each, name) for each in spec.subnets] for name in ("gateway", "localport"))
-    rows.acls(row, acl.always(spec.uuid, gateways, localports, [each.localport_mac for each in spec.subnets]))
+    macs = [each.localport_mac for each in spec.subnets]
+    rows.acls(row, [*acl.always(spec.uuid, gateways, localports, macs), *acl.one_way(spec.uuid, spec.subnets)])
     _localport(rows, row, spec)
     for subnet in spec.subnets:
         rows.put(
@@ -47,7 +48,8 @@ def ensure(rows: NorthboundRows, spec: NetworkSpec) -> None:
             options=dhcp.options(subnet, spec.mtu, routed=router is not None),
             external_ids=_belongs("dhcp", spec.uuid),
         )
-        _gateway(rows, row, router, subnet, spec.uuid)
+        _dhcpv6(rows, subnet, spec.uuid)
+        _gateway(rows, row, router, subnet, spec)
 
 
 def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
@@ -102,7 +104,25 @@ def _localport(rows: NorthboundRows, row: Any, spec: NetworkSpec) -> None:
     rows.attach(row, "ports", own)
 
 
-def _gateway(rows: NorthboundRows, row: Any, router: Any, subnet: SubnetSpec, network: str) -> None:
+def dhcpv6_options(subnet: str) -> uuids.UUID:
+    """The row uuid of the DHCPv6 options of the subnet with this uuid."""
+    return derived(subnet, "dhcpv6")
+
+
+def _dhcpv6(rows: NorthboundRows, subnet: SubnetSpec, network: str) -> None:
+    if subnet.ipv6 is None or subnet.ipv6.mode != "dhcpv6":
+        rows.delete("DHCP_Options", dhcpv6_options(subnet.uuid))
+        return
+    rows.put(
+        "DHCP_Options",
+        dhcpv6_options(subnet.uuid),
+        cidr=subnet.ipv6.cidr,
+        options=dhcp.options6(subnet),
+        external_ids=_belongs("dhcp", network),
+    )
+
+
+def _gateway(rows: NorthboundRows, row: Any, router: Any, subnet: SubnetSpec, network: NetworkSpec) -> None:
     """The pair of ports that joins `subnet` to `router`; none when that is None."""
     inside, outside = derived(subnet.uuid, "gateway"), derived(subnet.uuid, "router-port")
     if router is None:
@@ -116,9 +136,10 @@ def _gateway(rows: NorthboundRows, row: Any, router: Any, subnet: SubnetSpec, ne
         inside,
         name=name,
         mac=subnet.gateway_mac,
-        networks=[f"{subnet.gateway}/{prefix}"],
+        networks=[f"{subnet.gateway}/{prefix}", *([f"{subnet.ipv6.gateway}/64"] if subnet.ipv6 else [])],
+        ipv6_ra_configs=dhcp.advertised(subnet.ipv6.mode, network.mtu) if subnet.ipv6 else {},
         options={"route_table": subnet.table} if subnet.table else {},
-        external_ids=_belongs("gateway", network),
+        external_ids=_belongs("gateway", network.uuid),
     )
     rows.attach(router, "ports", inside)
     rows.put(
@@ -128,7 +149,7 @@ def _gateway(rows: NorthboundRows, row: Any, router: Any, subnet: SubnetSpec, ne
         type="router",
         addresses=["router"],
         options={"router-port": name},
-        external_ids=_belongs("router-port", network),
+        external_ids=_belongs("router-port", network.uuid),
     )
     rows.attach(row, "ports", outside)
 
@@ -137,6 +158,7 @@ def _remove_subnet(rows: NorthboundRows, subnet: str) -> None:
     rows.delete("Logical_Router_Port", derived(subnet, "gateway"))
     rows.delete("Logical_Switch_Port", derived(subnet, "router-port"))
     rows.delete("DHCP_Options", uuids.UUID(subnet))
+    rows.delete("DHCP_Options", dhcpv6_options(subnet))
 
 
 def _listed(row: Any) -> set[str]:

@@ -11,7 +11,7 @@ import uuid as uuids
 from collections.abc import Iterator
 from typing import Any
 
-from pileus.model.networkacl import EVERYTHING, ICMP, TCP, UDP, AclEntry
+from pileus.model.networkacl import EVERYTHING, ICMP, ICMPV6, TCP, UDP, AclEntry
 from pileus.model.spec import NetworkAclSpec, RouterSpec
 from pileus.providers.local.network.network import gateway_port
 from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived
@@ -19,7 +19,7 @@ from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, deri
 TABLE = "Logical_Router_Policy"
 MARK = "policy"
 _ENTER = "enter"
-_LEAVES, _ENTERS, _LAST = 200, 100, 1
+_UNREACHED, _LEAVES, _ENTERS, _LAST = 32768, 200, 100, 1
 """Priorities beside those of entries; what no policy fits has priority 0 in OVN itself."""
 _FIRST_ENTRY = 32768
 """The priority of an entry is this less its number, 1 to 32766."""
@@ -30,10 +30,10 @@ Policy = dict[str, Any]
 """The columns of a policy that say what it does."""
 
 
-def ensure(rows: NorthboundRows, spec: RouterSpec) -> list[uuids.UUID]:
-    """Write the policies of the router's ACLs; their row uuids."""
+def ensure(rows: NorthboundRows, spec: RouterSpec, outside_port: str) -> list[uuids.UUID]:
+    """Write the policies of the router, its ACLs and what keeps the outside out; their row uuids."""
     wanted: list[uuids.UUID] = []
-    for policy in _policies(spec.acls):
+    for policy in [*_policies(spec.acls), *_unreached(spec, outside_port)]:
         chain, match = "".join(policy["chain"]), policy["match"]
         wanted.append(derived(spec.uuid, f"{MARK}-{chain}-{policy['priority']}-{match}"))
         rows.put(TABLE, wanted[-1], **policy, external_ids={KIND: MARK, UUID: spec.uuid})
@@ -57,6 +57,14 @@ def _policies(acls: tuple[NetworkAclSpec, ...]) -> Iterator[Policy]:
                     yield _entry(entry, chain)
 
 
+def _unreached(spec: RouterSpec, outside_port: str) -> Iterator[Policy]:
+    """Keep packets from outside from the subnets that do not lead there: IPv6 has no translation that would."""
+    if spec.address and spec.ipv6 is not None:
+        reached = " && ".join(f"ip6.dst != {cidr}" for cidr in spec.ipv6.cidrs)
+        match = f'inport == "{outside_port}" && ip6'
+        yield _policy(_UNREACHED, f"{match} && {reached}" if reached else match, action="drop")
+
+
 def _chain(acl: NetworkAclSpec, *, egress: bool) -> str:
     return f"{'egress' if egress else 'ingress'}-{acl.uuid}"
 
@@ -69,19 +77,21 @@ def _entry(entry: AclEntry, chain: str) -> Policy:
 
 
 def _terms(entry: AclEntry) -> Iterator[str]:
-    yield "ip4"
+    version = "6" if ":" in entry.cidr else "4"
+    yield f"ip{version}"
     if not entry.cidr.endswith("/0"):
-        yield f"ip4.{'dst' if entry.egress else 'src'} == {entry.cidr}"
+        yield f"ip{version}.{'dst' if entry.egress else 'src'} == {entry.cidr}"
     if entry.protocol in _PROTOCOLS:
         name = _PROTOCOLS[entry.protocol]
         yield name
         yield f"{name}.dst >= {entry.port_min or 0}"
         yield f"{name}.dst <= {65535 if entry.port_max is None else entry.port_max}"
-    elif entry.protocol == ICMP:
-        yield "icmp4"
+    elif entry.protocol in (ICMP, ICMPV6):
+        name = "icmp4" if entry.protocol == ICMP else "icmp6"
+        yield name
         for field, value in (("type", entry.icmp_type), ("code", entry.icmp_code)):
             if value is not None and value >= 0:
-                yield f"icmp4.{field} == {value}"
+                yield f"{name}.{field} == {value}"
     elif entry.protocol != EVERYTHING:
         yield f"ip.proto == {entry.protocol}"
 

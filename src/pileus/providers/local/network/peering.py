@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pileus.model import addresses
 from pileus.model.peering import Side
 from pileus.model.spec import PeeringSpec
 from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived
@@ -38,6 +39,11 @@ def ensure(rows: NorthboundRows, router: str, row: object, peerings: tuple[Peeri
 def port_name(peering: PeeringSpec) -> str:
     """The name of the router's own end of the link."""
     return _name(peering.uuid, peering.side)
+
+
+def other_link_local(peering: PeeringSpec) -> str:
+    """The IPv6 address of the other end, which follows from its MAC."""
+    return addresses.link_local(addresses.derived_mac(peering.uuid, _OTHER[peering.side]))
 
 
 def _name(uuid: str, side: Side) -> str:

@@ -9,6 +9,7 @@ from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import PortSpec
 from pileus.providers.local.network import dhcp, securitygroup, tag
+from pileus.providers.local.network.network import dhcpv6_options
 from pileus.providers.local.network.references import References
 from pileus.providers.local.network.rows import NorthboundRows, derived, marks, marks_of
 
@@ -31,7 +32,8 @@ def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
         raise Fault("NetworkMissing", f"network {spec.network} of port {spec.uuid} is not there yet")
     marks_after = {**marks_of(spec), **tag.marks_of_tags(spec.router, spec.network_tags)}
     left_tags = tag.listed(before.external_ids) - tag.listed(marks_after) if before is not None else set()
-    address = " ".join((spec.mac, spec.address, *spec.secondaries))
+    address = " ".join((spec.mac, spec.address, *spec.secondaries, *spec.ipv6))
+    options6 = rows.get("DHCP_Options", dhcpv6_options(spec.subnet)) if spec.ipv6 else None
     rows.put(
         TABLE,
         own,
@@ -41,6 +43,7 @@ def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
         addresses=[address],
         port_security=[spec.mac if spec.forwards else address],
         dhcpv4_options=options.uuid,
+        dhcpv6_options=[options6.uuid] if options6 is not None else [],
         options=dhcp.hostname(spec.hostname),
         external_ids=marks_after,
     )

@@ -37,7 +37,7 @@ def ensure(rows: NorthboundRows, spec: RouterSpec) -> None:
     peering.ensure(rows, spec.uuid, row, spec.peerings)
     _routes(rows, row, spec)
     _sources(rows, row, spec)
-    _hold(rows, row, networkacl.TABLE, "policies", networkacl.ensure(rows, spec))
+    _hold(rows, row, networkacl.TABLE, "policies", networkacl.ensure(rows, spec, _outside_port(spec.uuid)))
 
 
 def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
@@ -67,7 +67,13 @@ def _way_out(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
     )
     rows.attach(row, "ports", row_of["outside"])
     _gateways(rows, port, spec.uuid, spec.gateways or tuple(filter(None, [rows.gateway])))
-    outside.join(rows, row_of["outside-port"], _outside_port(spec.uuid), ours)
+    outside.join(rows, row_of["outside-port"], _outside_port(spec.uuid), ours, _answered_for(spec))
+
+
+def _answered_for(spec: RouterSpec) -> str:
+    """The MAC and the IPv6 ranges for which the router answers on the outside network; empty for none."""
+    cidrs = spec.ipv6.cidrs if spec.ipv6 else ()
+    return " ".join((addresses.outside_mac(spec.address), *cidrs)) if cidrs else ""
 
 
 def _outside_port(uuid: str) -> str:
@@ -82,7 +88,7 @@ def _routes(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
     routes = [(table.uuid, route) for table in spec.tables for route in table.routes]
     wanted: list[uuids.UUID] = []
     for table, route in routes if spec.tables else [("", _EVERYWHERE)]:
-        if (route.target == "outside" and not spec.address) or (route.target == "peering" and not _links(spec, route)):
+        if not _leads(spec, route):
             continue
         wanted.append(derived(spec.uuid, f"{_ROUTE}-{table}-{route.cidr}"))
         rows.put(
@@ -97,12 +103,22 @@ def _routes(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
     _hold(rows, row, "Logical_Router_Static_Route", "static_routes", wanted)
 
 
+def _leads(spec: RouterSpec, route: RouteSpec) -> bool:
+    """Whether the router has what a route leads to."""
+    if route.target == "outside":
+        return bool(spec.address) and (spec.ipv6 is not None or ":" not in route.cidr)
+    return route.target != "peering" or bool(_links(spec, route))
+
+
 def _next_hop(spec: RouterSpec, route: RouteSpec) -> str:
     if route.target == "nowhere":
         return "discard"
     if route.target == "peering":
-        return _links(spec, route)[0].other
-    return route.address or addresses.gateway(spec.outside)
+        link = _links(spec, route)[0]
+        return peering.other_link_local(link) if ":" in route.cidr else link.other
+    if route.address:
+        return route.address
+    return spec.ipv6.gateway if spec.ipv6 and ":" in route.cidr else addresses.gateway(spec.outside)
 
 
 def _output_port(spec: RouterSpec, route: RouteSpec) -> list[str]:

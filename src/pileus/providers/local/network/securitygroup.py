@@ -56,7 +56,7 @@ def known(rows: NorthboundRows, uuid: str) -> Any:
 def ensure_drop(rows: NorthboundRows) -> Any:
     """Write the drop group's rules; its row."""
     row = rows.put(TABLE, DROP, name=acl.DROP_GROUP, external_ids={KIND: "drop", UUID: str(DROP)})
-    rows.acls(row, [*acl.drop(), *acl.never()])
+    rows.acls(row, [*acl.drop(), *acl.never(), *acl.dhcpv6()])
     return row
 
 
