@@ -13,6 +13,7 @@ from pileus.rules.core import Core
 from pileus.rules.port import NewPort
 from pileus.verbs import (
     dhcpoptionset,
+    egressgateway,
     floatingip,
     internetgateway,
     keypair,
@@ -57,6 +58,9 @@ def _networkacl(caller: Caller, core: Core, _: str, tags: Mapping[str, str]) -> 
 
 MAKE: Final[dict[str, Make]] = {
     "dhcpoptionset": lambda caller, core, _, tags: dhcpoptionset.create(caller, core, Options(domain="lab"), tags),
+    "egressgateway": lambda caller, core, _, tags: egressgateway.create(
+        caller, core, network.routers(caller, core)[0].uuid, tags
+    ),
     "floatingip": lambda caller, core, _, tags: floatingip.allocate(caller, core, tags),
     "internetgateway": lambda caller, core, _, tags: internetgateway.create(caller, core, tags),
     "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),

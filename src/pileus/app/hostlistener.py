@@ -81,6 +81,7 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     region: str = ""
     floating_cidr: str = ""
+    ipv6_cidr: str = ""
 
 
 def url(settings: Settings, listener: socket.socket) -> str:
@@ -178,6 +179,7 @@ class HostApplication:
             zone=host.wanted.zone,
             region=core.place.region,
             floating_cidr=core.place.floating_cidr,
+            ipv6_cidr=core.place.ipv6_cidr,
         )
 
     def _issue(self, request: str) -> Callable[[str], tuple[bytes, str]]:

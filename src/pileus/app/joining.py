@@ -54,6 +54,7 @@ class JoinedCloud:
     zone: str
     region: str
     floating_cidr: str
+    ipv6_cidr: str
     address: str
 
 

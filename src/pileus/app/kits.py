@@ -71,6 +71,7 @@ def site(kit: Kit, state: StateDirectory, chosen: Settings | None = None) -> Sit
         state=state.root,
         settings=settings.read_own(kit),
         floating_cidr=chosen.floating_cidr,
+        ipv6_cidr=chosen.ipv6_cidr,
         southbound=chosen.southbound,
         kept={name: str(value) for name, value in start_options.items() if name not in ("provider", "port")},
         joined=_membership(state) if state.joined.exists() else None,
@@ -99,4 +100,11 @@ def _membership(state: StateDirectory) -> Membership:
     cloud = joining.joined(state)
     if cloud is None:
         raise Problem(f"{state.joined} does not say which cloud this machine belongs to: have it join anew.")
-    return Membership(cloud.name, cloud.southbound, cloud.floating_cidr, state.host_identity, state.host_authority)
+    return Membership(
+        cloud.name,
+        cloud.southbound,
+        cloud.floating_cidr,
+        state.host_identity,
+        state.host_authority,
+        ipv6_cidr=cloud.ipv6_cidr,
+    )

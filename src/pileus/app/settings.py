@@ -17,7 +17,7 @@ from pileus.app import origins
 from pileus.app.processes import holds_secret
 from pileus.cli.problem import Problem
 from pileus.model import addresses
-from pileus.model.addresses import OUTSIDE
+from pileus.model.addresses import IPV6, OUTSIDE
 from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.host import Overcommit
 from pileus.model.kit import Kit
@@ -106,6 +106,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     floating_cidr: Annotated[str, _says("the outside network: routers and floating addresses have theirs from it")] = (
         OUTSIDE
     )
+    ipv6_cidr: Annotated[
+        str,
+        _says(
+            "the cloud's IPv6 addresses: each VPC has a /56 of it, the outside network the first; that network's "
+            "gateway has the first address, and reaches all the others there"
+        ),
+    ] = IPV6
     overcommit_cpu: Annotated[
         float, Meta(gt=0), _says("how many times over a host's processors are given away, unless it has its own")
     ] = 16.0
@@ -187,6 +194,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Raise ValueError for what cannot be used."""
         if not 16 <= ipaddress.IPv4Network(self.floating_cidr).prefixlen <= 28:
             raise ValueError("the outside network has a prefix of 16 to 28 bits")
+        if not 16 <= ipaddress.IPv6Network(self.ipv6_cidr).prefixlen <= 48:
+            raise ValueError("the range of IPv6 addresses has a prefix of 16 to 48 bits")
         for name in ("internal", "channels", "host_metrics"):
             if (where := getattr(self, name)) and not addresses.is_socket_address(where):
                 raise ValueError(f"{name} is an address of this machine and a port: 10.0.0.1:8774")

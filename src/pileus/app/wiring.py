@@ -109,6 +109,7 @@ def build(
         region=settings.region,
         zone=settings.zone,
         floating_cidr=settings.floating_cidr,
+        ipv6_cidr=settings.ipv6_cidr,
         join=join,
         fingerprint=fingerprint,
     )

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.loops.enginekind import EngineKind
+from pileus.loops.routing import one_way
 from pileus.model import addresses
 from pileus.model.dhcpoptionset import RESOLVER, DhcpOptionSet
 from pileus.model.dhcpoptionset import Wanted as Options
 from pileus.model.network import Network
 from pileus.model.record import record
 from pileus.model.router import Router
-from pileus.model.spec import NetworkSpec, SubnetSpec
+from pileus.model.spec import NetworkSpec, SubnetIpv6Spec, SubnetSpec
 from pileus.model.subnet import Subnet, gateway, localport
 from pileus.rules.routetable import table_of, tables_of
 
@@ -44,7 +45,7 @@ class NetworkKind(EngineKind[Network]):
             project=row.project,
             router=row.wanted.router,
             mtu=row.wanted.mtu,
-            subnets=tuple(_subnet(row, subnet, tables, options) for subnet in subnets),
+            subnets=tuple(_subnet(row, subnet, tables, options, router) for subnet in subnets),
             record=record([row, *subnets]),
         )
 
@@ -52,7 +53,9 @@ class NetworkKind(EngineKind[Network]):
 ENGINE_KIND = NetworkKind(Network)
 
 
-def _subnet(row: Network, subnet: Subnet, tables: list[RouteTable], options: Options) -> SubnetSpec:
+def _subnet(
+    row: Network, subnet: Subnet, tables: list[RouteTable], options: Options, router: Router | None
+) -> SubnetSpec:
     own = localport(subnet.wanted)
     table = table_of(tables, subnet.uuid)
     return SubnetSpec(
@@ -68,4 +71,17 @@ def _subnet(row: Network, subnet: Subnet, tables: list[RouteTable], options: Opt
         netbios=options.netbios,
         node_type=options.node_type,
         table=table.uuid if table else "",
+        ipv6=_ipv6(subnet, table, router) if router is not None else None,
+    )
+
+
+def _ipv6(subnet: Subnet, table: RouteTable | None, router: Router) -> SubnetIpv6Spec | None:
+    block = subnet.wanted.ipv6
+    if block is None:
+        return None
+    return SubnetIpv6Spec(
+        cidr=block.cidr,
+        gateway=addresses.gateway(block.cidr),
+        mode=subnet.wanted.ipv6_mode,
+        one_way=one_way(table, router),
     )

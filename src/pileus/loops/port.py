@@ -50,6 +50,7 @@ class PortKind(EngineKind[Port]):
             secondaries=row.assigned.secondaries,
             network_tags=wanted.network_tags,
             router=router_of(tx, row) if wanted.network_tags else "",
+            ipv6=row.assigned.ipv6,
             record=record([_placed(row, instance)]),
         )
 

@@ -179,6 +179,9 @@ def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
             group_ids=tuple(group.ec2_id for group in port_groups),
             ingress=tuple(admitted(_rules(port_groups, lists), port.wanted.network_tags)),
             secondaries=port.assigned.secondaries,
+            ipv6=port.assigned.ipv6,
+            ipv6_cidr=subnet.wanted.ipv6.cidr if subnet.wanted.ipv6 else "",
+            vpc_ipv6_cidrs=router.ipv6_cidrs if router else (),
         )
 
 

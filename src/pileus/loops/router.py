@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.loops.enginekind import EngineKind
 from pileus.loops.routing import filtering, linking, routing
+from pileus.model import addresses
 from pileus.model.caller import SYSTEM
 from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.host import Host
@@ -18,7 +19,7 @@ from pileus.model.project import Project
 from pileus.model.record import record
 from pileus.model.router import NO_WAY_OUT, Router, gateways
 from pileus.model.routetable import RouteTable
-from pileus.model.spec import RouterSpec
+from pileus.model.spec import OutsideIpv6Spec, RouterSpec
 from pileus.rules import floatingip, network
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class RouterKind(EngineKind[Router]):
             tables=routes.tables,
             acls=filters.acls,
             peerings=links.peerings,
+            ipv6=_outside(place, routes.ipv6_cidrs) if address and routes.ipv6_cidrs else None,
             record=record([tx.need(Project, row.project), *context, row, *routes.nouns, *filters.nouns, *links.nouns]),
         )
 
@@ -83,6 +85,10 @@ class RouterKind(EngineKind[Router]):
 
 
 ENGINE_KIND = RouterKind(Router)
+
+
+def _outside(place: Place, cidrs: tuple[str, ...]) -> OutsideIpv6Spec:
+    return OutsideIpv6Spec(gateway=addresses.gateway(place.ipv6_cidr), cidrs=cidrs)
 
 
 def wake_unaddressed(tx: Writer, networks: Iterable[str]) -> None:

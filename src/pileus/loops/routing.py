@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pileus.model.addresses import derived_mac
+from pileus.model.addresses import derived_mac, inside
+from pileus.model.egressgateway import EgressGateway
 from pileus.model.floatingip import FloatingIp
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.natgateway import NatGateway
 from pileus.model.noun import only
 from pileus.model.peering import Peering
 from pileus.model.port import Port
-from pileus.model.spec import NetworkAclSpec, PeeringSpec, RouteSpec, RouteTableSpec, SourceSpec
+from pileus.model.spec import NetworkAclSpec, OneWayRange, PeeringSpec, RouteSpec, RouteTableSpec, SourceSpec
 from pileus.rules.networkacl import acls_of, subnets_by_acl
 from pileus.rules.prefixlist import expanded_routes, lists_of
 from pileus.rules.routetable import LINK_LOCAL, subnets_of, table_of, tables_of, targets_of
@@ -28,6 +29,7 @@ class Routing(NamedTuple):
 
     tables: tuple[RouteTableSpec, ...]
     sources: tuple[SourceSpec, ...]
+    ipv6_cidrs: tuple[str, ...]
     nouns: list[Noun]
 
 
@@ -36,11 +38,11 @@ def routing(tx: Reader, router: Router) -> Routing:
     tables, address = tables_of(tx, router.uuid), router.assigned.address
     if not tables:
         sources = (SourceSpec(cidr=router.wanted.cidr, address=address),) if router.wanted.cidr and address else ()
-        return Routing((), sources, [])
+        return Routing((), sources, (), [])
     targets = targets_of(tx, router.uuid, tables)
     lists = lists_of(tx, tables)
     # A range may have been given to the router after a list had it.
-    own_ranges = [cidr for cidr in (*router.cidrs, LINK_LOCAL) if cidr]
+    own_ranges = [cidr for cidr in (*router.cidrs, *router.ipv6_cidrs, LINK_LOCAL) if cidr]
     specs = tuple(
         RouteTableSpec(
             uuid=table.uuid,
@@ -49,8 +51,37 @@ def routing(tx: Reader, router: Router) -> Routing:
         for table in tables
     )
     nats = [nat for nat in tx.referring(NatGateway, [router.uuid]) if not nat.wanted.gone]
-    gateways = [*only(InternetGateway, targets.values()), *nats]
-    return Routing(specs, _sources(tx, router, tables, targets), [*lists.values(), *tables, *gateways])
+    egress = [gateway for gateway in tx.referring(EgressGateway, [router.uuid]) if not gateway.wanted.gone]
+    gateways = [*egress, *only(InternetGateway, targets.values()), *nats]
+    outside = _ipv6_outside(tx, router, specs, tables)
+    return Routing(specs, _sources(tx, router, tables, targets), outside, [*lists.values(), *tables, *gateways])
+
+
+def _ipv6_outside(
+    tx: Reader, router: Router, specs: tuple[RouteTableSpec, ...], tables: list[RouteTable]
+) -> tuple[str, ...]:
+    """The ranges of the subnets from which a route of IPv6 leads outside."""
+    leading = {spec.uuid for spec in specs if any(r.target == "outside" and ":" in r.cidr for r in spec.routes)}
+    cidrs = []
+    for subnet in subnets_of(tx, router.uuid):
+        table = table_of(tables, subnet.uuid)
+        if subnet.wanted.ipv6 is not None and table is not None and table.uuid in leading:
+            cidrs.append(subnet.wanted.ipv6.cidr)
+    return tuple(sorted(cidrs))
+
+
+def one_way(table: RouteTable | None, router: Router) -> tuple[OneWayRange, ...]:
+    """The ranges that a table leads to by egress-only gateways; longer prefixes that lead elsewhere are not meant."""
+    routes = [route for route in table.wanted.routes if ":" in route.cidr] if table is not None else []
+    others = [route.cidr for route in routes if route.target != EgressGateway.KIND]
+    return tuple(
+        OneWayRange(
+            cidr=route.cidr,
+            others=tuple(cidr for cidr in (*router.ipv6_cidrs, *others) if inside(cidr, route.cidr)),
+        )
+        for route in routes
+        if route.target == EgressGateway.KIND
+    )
 
 
 class Filtering(NamedTuple):
@@ -63,7 +94,8 @@ class Filtering(NamedTuple):
 def filtering(tx: Reader, router: Router) -> Filtering:
     """The network ACLs of a router's subnets; one that allows everything, or is for no subnet, is left out."""
     acls = acls_of(tx, router.uuid)
-    if all(acl.is_open for acl in acls):
+    ipv6 = bool(router.ipv6_cidrs)
+    if all(acl.is_open(ipv6=ipv6) for acl in acls):
         return Filtering((), [*acls])
     associations = subnets_by_acl(acls, subnets_of(tx, router.uuid))
     specs = tuple(
@@ -73,7 +105,7 @@ def filtering(tx: Reader, router: Router) -> Filtering:
             subnets=tuple(association.subnet for association in associations[acl.uuid]),
         )
         for acl in acls
-        if associations[acl.uuid] and not acl.is_open
+        if associations[acl.uuid] and not acl.is_open(ipv6=ipv6)
     )
     return Filtering(specs, [*acls])
 
@@ -109,6 +141,10 @@ def _route(route: NetworkRoute, targets: dict[str, Noun]) -> RouteSpec:
         return RouteSpec(cidr=route.cidr, target="nowhere")
     for port in only(Port, [target]):
         address, subnet = port.assigned.address, port.wanted.subnet
+        if ":" in route.cidr:
+            if not port.assigned.ipv6:
+                return RouteSpec(cidr=route.cidr, target="nowhere")
+            address = port.assigned.ipv6[0]
         return RouteSpec(cidr=route.cidr, target="address", address=address, subnet=subnet)
     for peering in only(Peering, [target]):
         return RouteSpec(cidr=route.cidr, target="peering", peering=peering.uuid)
@@ -121,7 +157,8 @@ def _sources(tx: Reader, router: Router, tables: list[RouteTable], targets: dict
     sources = []
     for subnet in subnets_of(tx, router.uuid):
         table = table_of(tables, subnet.uuid)
-        reached = [targets[route.uuid] for route in table.wanted.routes if route.uuid in targets] if table else []
+        routes = [route for route in table.wanted.routes if ":" not in route.cidr] if table else []
+        reached = [targets[route.uuid] for route in routes if route.uuid in targets]
         nats = only(NatGateway, reached)
         if nats:
             address = floating[nats[0].wanted.floatingip].assigned.address

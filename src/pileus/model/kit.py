@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from pileus.model.addresses import IPV6
+
 if TYPE_CHECKING:
     import msgspec
 
@@ -58,6 +60,7 @@ class Membership:
     floating_cidr: str
     own: Path
     authority: Path
+    ipv6_cidr: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Site:
     settings: Any
     floating_cidr: str
     southbound: str = ""
+    ipv6_cidr: str = IPV6
     kept: Mapping[str, str] = field(default_factory=dict)
     joined: Membership | None = None
 

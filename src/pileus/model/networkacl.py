@@ -13,6 +13,7 @@ EVERYTHING = -1
 """The `protocol` of an entry for all protocols."""
 
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+ICMPS = (ICMP, ICMPV6)
 
 
 class AclEntry(Part, frozen=True, kw_only=True):
@@ -36,6 +37,9 @@ class AclEntry(Part, frozen=True, kw_only=True):
 OPEN = (AclEntry(number=100), AclEntry(number=100, egress=True))
 """The entries of a new default ACL, which allow everything."""
 
+OPEN_IPV6 = (AclEntry(number=101, cidr="::/0"), AclEntry(number=101, egress=True, cidr="::/0"))
+"""Those of the default ACL of a router with ranges of IPv6, beside the others."""
+
 
 class Wanted(Part, frozen=True, kw_only=True):
     """The `default` one is for all subnets of the router that no ACL names."""
@@ -58,10 +62,10 @@ class NetworkAcl(Noun, frozen=True, kw_only=True):
     assigned: None = None
     seen: None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it allows everything."""
-        return set(self.wanted.entries) == set(OPEN)
+    def is_open(self, *, ipv6: bool) -> bool:
+        """Whether it allows everything that a router routes, which has ranges of IPv6 or has not."""
+        entries = set(self.wanted.entries)
+        return entries == {*OPEN, *OPEN_IPV6} or (not ipv6 and entries == set(OPEN))
 
     def claims(self) -> tuple[Claim, ...]:
         """Its subnets, each of which is named by one ACL at most; and its router, if it is the default one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pileus.model.credential import Credential
 from pileus.model.dhcpoptionset import DhcpOptionSet
+from pileus.model.egressgateway import EgressGateway
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.host import Host
@@ -49,6 +50,7 @@ NOUNS: dict[str, type[Noun]] = {
         Volume,
         Port,
         FloatingIp,
+        EgressGateway,
         InternetGateway,
         NatGateway,
         NetworkAcl,

@@ -12,6 +12,11 @@ from pileus.model.network import Seen
 from pileus.model.noun import NEVER, Claim, Keeper, Noun, Part, Ref, Revision
 
 
+def ipv6_pool(subnet: str) -> str:
+    """The pool of claims of the IPv6 addresses in the subnet with this uuid."""
+    return f"subnet6:{subnet}"
+
+
 class Wanted(Part, frozen=True, kw_only=True):
     """`groups` are uuids; a port is in its groups and in the drop group, nowhere else.
 
@@ -42,8 +47,9 @@ class Assigned(Part, frozen=True, kw_only=True):
 
     `host` and `loopback` are those of its instance, as the engine's record of the port says: they tell whose it is once
     the store was lost, until that host is heard. Empty where the instance has a row, and where they are not known.
-    `secondaries` are further addresses, each a claim as well. `unconfirmed` is the uuid of the instance that the port
-    came to or left, until its host has said so of the order with the revision `until`, or the instance is no more.
+    `secondaries` are further addresses, each a claim as well, and `ipv6` those of IPv6. `unconfirmed` is the uuid of
+    the instance that the port came to or left, until its host has said so of the order with the revision `until`, or
+    the instance is no more.
     """
 
     mac: str = ""
@@ -52,12 +58,13 @@ class Assigned(Part, frozen=True, kw_only=True):
     host: str = ""
     loopback: str = ""
     secondaries: tuple[str, ...] = ()
+    ipv6: tuple[str, ...] = ()
     unconfirmed: str = ""
     until: Revision = NEVER
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """All addresses, the primary one first."""
+        """All addresses of IPv4, the primary one first."""
         return (self.address, *self.secondaries)
 
 
@@ -90,7 +97,8 @@ class Port(Noun, frozen=True, kw_only=True):
     def claims(self) -> tuple[Claim, ...]:
         """Its addresses in its subnet, its MAC, and the loopback address of an instance that no row has."""
         pool = f"subnet:{self.wanted.subnet}"
-        claims = (*((pool, address) for address in self.assigned.addresses), ("mac", self.assigned.mac))
+        ipv6 = ((ipv6_pool(self.wanted.subnet), address) for address in self.assigned.ipv6)
+        claims = (*((pool, address) for address in self.assigned.addresses), *ipv6, ("mac", self.assigned.mac))
         return (*claims, ("loopback", self.assigned.loopback)) if self.assigned.loopback else claims
 
     def recorded(self) -> Noun:
@@ -101,7 +109,7 @@ class Port(Noun, frozen=True, kw_only=True):
     def check(self, before: Noun | None = None) -> None:
         """Of the number of its groups and addresses as well."""
         super().check(before)
-        if len(self.assigned.addresses) > bounds.ADDRESSES.most:
+        if max(len(self.assigned.addresses), len(self.assigned.ipv6)) > bounds.ADDRESSES.most:
             text = f"A port has at most {bounds.ADDRESSES.most} private addresses."
             raise QuotaExceeded(text, noun=self.KIND, reason="addresses")
         changed = before is None or self.wanted.groups != before.wanted.groups

@@ -25,6 +25,10 @@ NO_WAY_OUT = Fault(
 """Shown by a router for which the outside network has no address left; everything else of it works."""
 
 
+IPV6_POOL = "ipv6"
+"""The pool of claims of the ranges of IPv6 that routers have."""
+
+
 class Range(Part, frozen=True, kw_only=True):
     """A further range of addresses; `id` is Amazon's for its association with the router."""
 
@@ -34,6 +38,8 @@ class Range(Part, frozen=True, kw_only=True):
 
 class Wanted(Part, frozen=True, kw_only=True):
     """`cidr` and `ranges` are what its subnets are cut from; `default` marks the project's own first router.
+
+    `ipv6_ranges` are ranges of the cloud's IPv6 addresses, each a claim.
 
     `dns_support`: guests are told of the resolver. `dns_hostnames`: their public addresses have names.
     `dhcpoptionset` is the set that guests are configured with; None for the cloud's own domain and resolver.
@@ -45,6 +51,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     dns_support: bool = True
     dns_hostnames: bool = True
     dhcpoptionset: Annotated[str | None, Ref("dhcpoptionset", "uses")] = None
+    ipv6_ranges: tuple[Range, ...] = ()
     gone: bool = False
 
 
@@ -73,12 +80,18 @@ class Router(Noun, frozen=True, kw_only=True):
 
     @property
     def cidrs(self) -> tuple[str, ...]:
-        """All of its ranges, the first one first."""
+        """All of its ranges of IPv4, the first one first."""
         return (self.wanted.cidr, *(each.cidr for each in self.wanted.ranges))
 
+    @property
+    def ipv6_cidrs(self) -> tuple[str, ...]:
+        """All of its ranges of IPv6."""
+        return tuple(each.cidr for each in self.wanted.ipv6_ranges)
+
     def claims(self) -> tuple[Claim, ...]:
-        """Its address on the outside network."""
-        return (("floating", self.assigned.address),) if self.assigned.address else ()
+        """Its address on the outside network, and its ranges of IPv6."""
+        ranges = tuple((IPV6_POOL, cidr) for cidr in self.ipv6_cidrs)
+        return (*ranges, ("floating", self.assigned.address)) if self.assigned.address else ranges
 
     def as_context(self) -> Noun:
         """Without its address, which comes and goes, and its option set, which the engine's record of it has."""

@@ -71,7 +71,7 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `network` is a uuid: the metadata service and the listeners live in that network's namespace on the host. `public`
     is the address that EC2's API shows as the port's public one, empty for none. `secondaries` are further addresses of
-    the port, which its guest sets by itself.
+    the port, which its guest sets by itself. `ipv6` are those of IPv6, of the range `ipv6_cidr`.
     """
 
     uuid: str
@@ -94,6 +94,9 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group_ids: tuple[str, ...] = ()
     ingress: tuple[Ingress, ...] = ()
     secondaries: tuple[str, ...] = ()
+    ipv6: tuple[str, ...] = ()
+    ipv6_cidr: str = ""
+    vpc_ipv6_cidrs: tuple[str, ...] = ()
 
 
 class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="instance"):

@@ -11,12 +11,20 @@ Ipv6Mode = Literal["dhcpv6", "slaac"]
 """How guests come to their IPv6 addresses: they are given them, or form them from their MACs."""
 
 
+class Ipv6Block(Part, frozen=True, kw_only=True):
+    """A subnet's range of IPv6, a /64; `id` is Amazon's for its association with the subnet."""
+
+    id: str
+    cidr: str
+
+
 class Wanted(Part, frozen=True, kw_only=True):
     """The gateway is the range's first address, the metadata localport its second; the last is the broadcast.
 
     `map_public`: what is launched in it has a public address unless the launch says otherwise.
     Unless they are said: `gateway`, `localport`, and as `pool` (FIRST-LAST) the addresses that ports may have, as of
-    Neutron's subnets.
+    Neutron's subnets. `ipv6` is None without a range of IPv6; with `assign_ipv6`, new ports have an address of it
+    unless they are made with others. The router's IPv6 address is the first of the range.
     """
 
     network: Annotated[str, Ref("network", "owned")]
@@ -28,6 +36,9 @@ class Wanted(Part, frozen=True, kw_only=True):
     pool: str = ""
     gateway: str = ""
     localport: str = ""
+    ipv6: Ipv6Block | None = None
+    ipv6_mode: Ipv6Mode = "dhcpv6"
+    assign_ipv6: bool = False
 
 
 class Subnet(Noun, frozen=True, kw_only=True):

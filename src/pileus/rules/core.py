@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from pileus.model.addresses import OUTSIDE
+from pileus.model.addresses import IPV6, OUTSIDE
 from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.placement import Policy
 from pileus.rules.waits import HostWaits
@@ -32,7 +32,8 @@ class Hosts(Protocol):
 class Place:
     """Where this cloud is, as its faces say it. `loopback_prefix` is the second octet of the instances' 127.x.y.z.
 
-    `floating_cidr` is the outside network: routers and floating addresses have theirs from it. Hosts join at the URL
+    `floating_cidr` is the outside network: routers and floating addresses have theirs from it. `ipv6_cidr` is the range
+    of all IPv6 addresses, whose first is the outside network's gateway. Hosts join at the URL
     `join`, and know the cloud there by `fingerprint` (sha256 of its authority's certificate, hex); empty: they cannot.
     """
 
@@ -43,6 +44,7 @@ class Place:
     subnet_cidr: str = "172.31.0.0/20"
     loopback_prefix: int = 77
     floating_cidr: str = OUTSIDE
+    ipv6_cidr: str = IPV6
     join: str = ""
     fingerprint: str = ""
 

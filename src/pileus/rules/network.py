@@ -9,6 +9,7 @@ from socket import inet_ntoa
 from typing import TYPE_CHECKING
 
 from pileus.model import addresses
+from pileus.model.egressgateway import EgressGateway
 from pileus.model.errors import InvalidValue, NoCapacity, NotFound
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.network import Network
@@ -53,9 +54,10 @@ def check_range(cidr: str, noun: str) -> None:
 def leads_out(tx: Reader, router: str) -> bool:
     """Whether a router (by uuid) needs an address of the outside network.
 
-    A port is on one of its networks, and an internet gateway is attached; a router without route tables needs none.
+    A port is on one of its networks, and it has a gateway; a router without route tables needs none.
     """
-    if tx.claimed(RouteTable.KIND, router) and not tx.claimed(InternetGateway.KIND, router):
+    has_gateway = tx.claimed(InternetGateway.KIND, router) or tx.referring(EgressGateway, [router])
+    if tx.claimed(RouteTable.KIND, router) and not has_gateway:
         return False
     on = [network.uuid for network in tx.referring(Network, [router])]
     return bool(on) and tx.is_referred(on, Port.KIND)

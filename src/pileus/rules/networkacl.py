@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.model.ids import new_uuid, sibling_uuid
-from pileus.model.networkacl import OPEN, NetworkAcl, Wanted
+from pileus.model.networkacl import OPEN, OPEN_IPV6, NetworkAcl, Wanted
 from pileus.model.routetable import SubnetAssociation
 
 if TYPE_CHECKING:
@@ -38,11 +40,21 @@ def subnets_by_acl(acls: Sequence[NetworkAcl], subnets: Iterable[Subnet]) -> dic
     return associations
 
 
+def admit_ipv6(tx: Writer, router: Router) -> list[NetworkAcl]:
+    """Have the default ACL of a router allow everything by IPv6 too, if it allows everything; the ACLs changed."""
+    return [
+        tx.want(acl, msgspec.structs.replace(acl.wanted, entries=(*OPEN, *OPEN_IPV6)))
+        for acl in acls_of(tx, router.uuid)
+        if acl.wanted.default and set(acl.wanted.entries) == set(OPEN)
+    ]
+
+
 def add_default(tx: Writer, router: Router, *, sibling: bool = False) -> NetworkAcl:
     """The default ACL of a router, which allows everything; `sibling`: with the digits of the router's public id.
 
     So the ids were shown when no rows stood behind them.
     """
     uuid = sibling_uuid(router.uuid) if sibling else new_uuid()
-    wanted = Wanted(router=router.uuid, default=True, entries=OPEN)
+    entries = (*OPEN, *OPEN_IPV6) if router.ipv6_cidrs else OPEN
+    wanted = Wanted(router=router.uuid, default=True, entries=entries)
     return tx.add(NetworkAcl(uuid=uuid, project=router.project, wanted=wanted))

@@ -16,7 +16,7 @@ from pileus.model.noun import NEVER, Revision
 from pileus.model.port import Assigned, Port, Wanted
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.sizes import Description, Ident, Idents
-from pileus.rules import find, securitygroup
+from pileus.rules import find, ipv6, securitygroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,8 @@ class NewPort(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A port to be made on `subnet`, in `groups` (all by uuid), or in the default group if there are none.
 
     `address` is its first one, or the lowest free one if it is empty; `secondaries` are further ones, and `more` is the
-    number of those that may be any. Rules of groups select it by its `network_tags`.
+    number of those that may be any. `ipv6_addresses` and `ipv6_count` are the same for IPv6; None: as the subnet says.
+    Rules of groups select it by its `network_tags`.
     """
 
     subnet: Ident = ""
@@ -39,6 +40,8 @@ class NewPort(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     address: Ident = ""
     secondaries: Idents = ()
     more: int = 0
+    ipv6_addresses: Idents = ()
+    ipv6_count: int | None = None
     description: Description = ""
     network_tags: Idents = ()
 
@@ -52,15 +55,19 @@ def check(request: NewPort) -> None:
         text = f"The description of a network interface has at most {bounds.DESCRIPTION.most} characters."
         raise InvalidValue(text, noun=Port.KIND, reason="description")
     check_network_tags(request.network_tags)
-    named_addresses = [address for address in (request.address, *request.secondaries) if address]
+    named_addresses = [
+        address for address in (request.address, *request.secondaries, *request.ipv6_addresses) if address
+    ]
     if len(set(named_addresses)) < len(named_addresses):
         raise InvalidValue("An address is named twice.", noun=Port.KIND, reason="address")
-    if request.secondaries and request.more:
-        text = "Secondary addresses are either named or counted, not both."
+    if (request.secondaries and request.more) or (request.ipv6_addresses and request.ipv6_count):
+        text = "Secondary addresses, and those of IPv6, are either named or counted, not both."
         raise InvalidValue(text, noun=Port.KIND, reason="combination")
+    check_count(max(len(request.ipv6_addresses), request.ipv6_count or 0))
     check_count(1 + len(request.secondaries) + request.more)
-    if request.more < 0:
-        text = f"The number of secondary addresses cannot be {request.more}."
+    least = min(request.more, request.ipv6_count or 0)
+    if least < 0:
+        text = f"The number of secondary addresses cannot be {least}."
         raise InvalidValue(text, noun=Port.KIND, reason="count")
 
 
@@ -101,16 +108,27 @@ def new(
     own_addresses: Sequence[str],
     groups: Iterable[SecurityGroup],
     tags: Mapping[str, str],
+    *,
+    ipv6_addresses: Sequence[str] = (),
     **wanted: object,
 ) -> Port:
-    """A port with these addresses, the primary one first, which is still to be added to the store."""
+    """A port with these addresses, the primary one first, which is still to be added to the store.
+
+    `ipv6_addresses` are those of IPv6.
+    """
+    mac = addresses.new_mac()
     parts = Wanted(network=subnet.wanted.network, subnet=subnet.uuid, groups=tuple(group.uuid for group in groups))
     return Port(
         uuid=new_uuid(),
         project=subnet.project,
         tags=dict(tags),
         wanted=msgspec.structs.replace(parts, **wanted),
-        assigned=Assigned(mac=addresses.new_mac(), address=own_addresses[0], secondaries=tuple(own_addresses[1:])),
+        assigned=Assigned(
+            mac=mac,
+            address=own_addresses[0],
+            secondaries=tuple(own_addresses[1:]),
+            ipv6=ipv6.autoconfigured(subnet, mac, ipv6_addresses),
+        ),
     )
 
 

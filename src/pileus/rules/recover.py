@@ -283,7 +283,7 @@ class _Merge:
             if router.wanted.default and not router.wanted.gone and "default" not in group_names:
                 if claimed:
                     self.tx.unclaim(pool, "default", claimed[1])
-                securitygroup.default(self.tx, router.project, router.uuid)
+                securitygroup.default(self.tx, router.project, router.uuid, ipv6=bool(router.ipv6_cidrs))
 
     def _floating(self) -> None:
         """An address that a port has which nobody knows is nobody's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pileus.model import addresses
+from pileus.model.egressgateway import EgressGateway
 from pileus.model.errors import InvalidValue
 from pileus.model.ids import new_ec2, new_uuid, sibling_uuid
 from pileus.model.internetgateway import InternetGateway
@@ -51,11 +52,16 @@ def targets_of(tx: Reader, router: str, tables: Iterable[RouteTable]) -> dict[st
     """The nouns, by uuid, that routes of a router's tables lead to and that are there; and its internet gateway."""
     routes = [route for table in tables for route in table.wanted.routes]
     gateway = gateway_of(tx, router)
+    egress = tx.many(EgressGateway, [route.uuid for route in routes if route.target == EgressGateway.KIND])
     nats = tx.many(NatGateway, [route.uuid for route in routes if route.target == NatGateway.KIND])
     ports = tx.many(Port, [route.uuid for route in routes if route.target == Port.KIND])
     peerings = tx.many(Peering, [route.uuid for route in routes if route.target == Peering.KIND])
     links = [peering for peering in peerings.values() if peering.is_active]
-    living = [noun for noun in (*nats.values(), *ports.values()) if noun.gone is None and not noun.wanted.gone]
+    living = [
+        noun
+        for noun in (*egress.values(), *nats.values(), *ports.values())
+        if noun.gone is None and not noun.wanted.gone
+    ]
     return {noun.uuid: noun for noun in (*([gateway] if gateway else []), *living, *links)}
 
 
@@ -67,7 +73,7 @@ def subnets_of(tx: Reader, router: str) -> list[Subnet]:
 
 def check_destination(router: Router, destination: str) -> None:
     """Whether a route of the router may be to this range: not into its own ones. Raises InvalidValue."""
-    if any(addresses.inside(destination, own) for own in router.cidrs):
+    if any(addresses.inside(destination, own) for own in (*router.cidrs, *router.ipv6_cidrs)):
         text = f"The destination {destination} is equal to or more specific than a range of {router.label}."
         raise InvalidValue(text, noun=RouteTable.KIND, ident=destination, reason="local")
     if addresses.inside(destination, LINK_LOCAL):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.model.errors import Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.port import Port
@@ -28,21 +30,36 @@ def check_name(name: str) -> None:
         raise Duplicate(text, noun="securitygroup", ident=name, reason="reserved")
 
 
-def anywhere() -> Rule:
-    """The egress rule that every new group has: all traffic, to anywhere."""
-    return Rule(id=new_ec2("sgr"), direction="egress", cidr="0.0.0.0/0")
+def anywhere(*, ipv6: bool = False) -> tuple[Rule, ...]:
+    """The egress rules that every new group has: all traffic, to anywhere; of a router with IPv6, by that too."""
+    cidrs = ("0.0.0.0/0", "::/0") if ipv6 else ("0.0.0.0/0",)
+    return tuple(Rule(id=new_ec2("sgr"), direction="egress", cidr=cidr) for cidr in cidrs)
 
 
 _DEFAULT, _OF_PROJECT = "default VPC security group", "default security group"
 
 
-def default(tx: Writer, project: str, router: str | None) -> SecurityGroup:
+def admit_ipv6(tx: Writer, router: str) -> list[SecurityGroup]:
+    """Let the groups of a router (by uuid) out by IPv6 that are let out to anywhere and have no other egress rules.
+
+    The groups that were changed.
+    """
+    changed = []
+    for group in tx.referring(SecurityGroup, [router]):
+        egress = [rule for rule in group.wanted.rules if rule.direction == "egress"]
+        if not group.wanted.gone and [rule.match() for rule in egress] == [rule.match() for rule in anywhere()]:
+            rules = (*group.wanted.rules, anywhere(ipv6=True)[1])
+            changed.append(tx.want(group, msgspec.structs.replace(group.wanted, rules=rules)))
+    return changed
+
+
+def default(tx: Writer, project: str, router: str | None, *, ipv6: bool = False) -> SecurityGroup:
     """Make the group that ports are in when none is named: its members reach each other.
 
     It is a part of a new router; without one it is for the networks of a project that have no router.
     """
     uuid = new_uuid()
-    rules = (Rule(id=new_ec2("sgr"), group=uuid), anywhere())
+    rules = (Rule(id=new_ec2("sgr"), group=uuid), *anywhere(ipv6=ipv6))
     wanted = Wanted(
         router=router, description=_DEFAULT if router else _OF_PROJECT, rules=rules, selectors=(uuid,), default=True
     )
@@ -62,7 +79,7 @@ def defaults(caller: Caller, tx: Reader, router: str) -> list[SecurityGroup]:
 def open_(tx: Writer, project: str, router: str, name: str) -> SecurityGroup:
     """A group that admits everything, from anywhere. Part of a network that has no filters."""
     everything = Rule(id=new_ec2("sgr"), cidr="0.0.0.0/0")
-    wanted = Wanted(router=router, description="everything from anywhere", rules=(everything, anywhere()))
+    wanted = Wanted(router=router, description="everything from anywhere", rules=(everything, *anywhere()))
     group = SecurityGroup(uuid=new_uuid(), project=project, name=name, wanted=wanted)
     return tx.add(group)
 

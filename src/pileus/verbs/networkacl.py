@@ -9,7 +9,7 @@ import msgspec
 
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
-from pileus.model.networkacl import ICMP, TCP, UDP, AclEntry, NetworkAcl, Wanted
+from pileus.model.networkacl import ICMPS, TCP, UDP, AclEntry, NetworkAcl, Wanted
 from pileus.model.router import Router
 from pileus.model.routetable import SubnetAssociation
 from pileus.rules import find
@@ -30,9 +30,10 @@ _LAST = 32766
 
 
 class NetworkAclView(msgspec.Struct, frozen=True, kw_only=True):
-    """An ACL with all of its associations."""
+    """An ACL with all of its associations; `has_ipv6`: its router has ranges of IPv6."""
 
     acl: NetworkAcl
+    has_ipv6: bool
     associations: tuple[SubnetAssociation, ...]
 
 
@@ -114,7 +115,7 @@ def _checked(entry: AclEntry) -> AclEntry:
         text = f"The number {entry.number} of an entry is not in 1 to {_LAST}."
         raise InvalidValue(text, noun=NetworkAcl.KIND, ident=str(entry.number), reason="number")
     try:
-        cidr = str(ipaddress.IPv4Network(entry.cidr, strict=False))
+        cidr = str(ipaddress.ip_network(entry.cidr, strict=False))
     except ValueError as error:
         text = f"The range '{entry.cidr[:40]}' is malformed: {error}."
         raise InvalidValue(text, noun=NetworkAcl.KIND, ident=entry.cidr[:40], reason="cidr") from error
@@ -122,18 +123,18 @@ def _checked(entry: AclEntry) -> AclEntry:
         text = f"The protocol {entry.protocol} is not in -1 to 255."
         raise InvalidValue(text, noun=NetworkAcl.KIND, ident=str(entry.protocol), reason="protocol")
     first, last, most = (
-        (entry.icmp_type, entry.icmp_code, 255) if entry.protocol == ICMP else (entry.port_min, entry.port_max, 65535)
+        (entry.icmp_type, entry.icmp_code, 255) if entry.protocol in ICMPS else (entry.port_min, entry.port_max, 65535)
     )
-    if entry.protocol not in (ICMP, TCP, UDP):
+    if entry.protocol not in (*ICMPS, TCP, UDP):
         return msgspec.structs.replace(entry, cidr=cidr, port_min=None, port_max=None, icmp_type=None, icmp_code=None)
-    what = "type and code" if entry.protocol == ICMP else "range of ports"
+    what = "type and code" if entry.protocol in ICMPS else "range of ports"
     if first is None or last is None:
         raise InvalidValue(f"An entry for protocol {entry.protocol} needs a {what}.", reason="missing")
-    least = -1 if entry.protocol == ICMP else 0
-    if not (least <= first <= most and least <= last <= most) or (entry.protocol != ICMP and first > last):
+    least = -1 if entry.protocol in ICMPS else 0
+    if not (least <= first <= most and least <= last <= most) or (entry.protocol not in ICMPS and first > last):
         text = f"The {what} {first} to {last} of an entry is invalid."
         raise InvalidValue(text, noun=NetworkAcl.KIND, reason="ports")
-    if entry.protocol == ICMP:
+    if entry.protocol in ICMPS:
         return msgspec.structs.replace(entry, cidr=cidr, port_min=None, port_max=None)
     return msgspec.structs.replace(entry, cidr=cidr, icmp_type=None, icmp_code=None)
 
@@ -193,4 +194,12 @@ def _views(caller: Caller, tx: Reader) -> list[NetworkAclView]:
     for router in dict.fromkeys(acl.wanted.router for acl in acls):
         own = [acl for acl in acls if acl.wanted.router == router]
         associations |= subnets_by_acl(own, subnets_of(tx, router))
-    return [NetworkAclView(acl=acl, associations=tuple(associations[acl.uuid])) for acl in acls]
+    routers = tx.many(Router, {acl.wanted.router for acl in acls})
+    return [
+        NetworkAclView(
+            acl=acl,
+            has_ipv6=acl.wanted.router in routers and bool(routers[acl.wanted.router].ipv6_cidrs),
+            associations=tuple(associations[acl.uuid]),
+        )
+        for acl in acls
+    ]

@@ -15,7 +15,7 @@ from pileus.model.router import Router
 from pileus.model.routetable import RouteTable
 from pileus.model.sizes import Description, Idents
 from pileus.model.subnet import Subnet
-from pileus.rules import find, floatingip
+from pileus.rules import find, floatingip, ipv6
 from pileus.rules import port as rules
 from pileus.rules.instance.view import InstanceView, NicView, nics_of, views_of
 from pileus.rules.network import free_addresses
@@ -77,7 +77,14 @@ def _make(caller: Caller, tx: Writer, request: NewPort, tags: dict[str, str]) ->
     free = free_addresses(tx, subnet, missing, missing, reserved=own) if missing else []
     own = [*own, *free] if request.address else [*free[:1], *own, *free[1:]]
     port = rules.new(
-        subnet, own, (), tags, map_public=False, description=request.description, network_tags=request.network_tags
+        subnet,
+        own,
+        (),
+        tags,
+        ipv6_addresses=ipv6.addresses_for(tx, subnet, request),
+        map_public=False,
+        description=request.description,
+        network_tags=request.network_tags,
     )
     groups = rules.groups_of(caller, tx, rules.router_of(tx, port), request.groups, "subnet")
     wanted = msgspec.structs.replace(port.wanted, groups=tuple(group.uuid for group in groups))
@@ -201,7 +208,7 @@ def assign(
             new = free_addresses(tx, subnet, more, more)
         else:
             new = [free_addresses(tx, subnet, 1, 1, address)[0] for address in new]
-        _readdress(caller, tx, port, (*port.assigned.secondaries, *new), "assign")
+        _readdress(caller, tx, port, "assign", secondaries=(*port.assigned.secondaries, *new))
         return new if more else list(dict.fromkeys(addresses))
 
 
@@ -214,7 +221,40 @@ def unassign(caller: Caller, core: Core, uuid: str, addresses: Sequence[str]) ->
                 text = f"The address {address} is no secondary one of {port.label}."
                 raise InvalidValue(text, noun=Port.KIND, ident=address, reason="address")
         left = tuple(address for address in port.assigned.secondaries if address not in addresses)
-        _readdress(caller, tx, port, left, "unassign")
+        _readdress(caller, tx, port, "unassign", secondaries=left)
+
+
+def assign_ipv6(caller: Caller, core: Core, uuid: str, addresses: Sequence[str] = (), more: int = 0) -> list[str]:
+    """Give a port further addresses of IPv6: those named, or so many free ones. Returns the addresses.
+
+    Raises InvalidValue, QuotaExceeded.
+    """
+    with core.store.write() as tx:
+        port = find.living(caller, tx, Port, uuid)
+        subnet = tx.need(Subnet, port.wanted.subnet)
+        tx.lock(subnet)
+        if bool(addresses) == bool(more) or more < 0:
+            text = "Either addresses or a number of them is to be named."
+            raise InvalidValue(text, noun=Port.KIND, reason="combination")
+        own = port.assigned.ipv6
+        ipv6.check_count(len(own) + len(addresses) + more)
+        new = ipv6.free_addresses(tx, subnet, more, tuple(dict.fromkeys(addresses)))
+        if more and not own:
+            new = ipv6.autoconfigured(subnet, port.assigned.mac, new)
+        _readdress(caller, tx, port, "assign", ipv6=(*own, *new))
+        return list(new)
+
+
+def unassign_ipv6(caller: Caller, core: Core, uuid: str, addresses: Sequence[str]) -> None:
+    """Take addresses of IPv6 from a port. Raises InvalidValue for any other address."""
+    with core.store.write() as tx:
+        port = find.living(caller, tx, Port, uuid)
+        for address in addresses:
+            if address not in port.assigned.ipv6:
+                text = f"The address {address} is no IPv6 address of {port.label}."
+                raise InvalidValue(text, noun=Port.KIND, ident=address, reason="address")
+        left = tuple(address for address in port.assigned.ipv6 if address not in addresses)
+        _readdress(caller, tx, port, "unassign", ipv6=left)
 
 
 def _take(caller: Caller, tx: Writer, subnet: Subnet, address: str) -> None:
@@ -223,11 +263,11 @@ def _take(caller: Caller, tx: Writer, subnet: Subnet, address: str) -> None:
     other = tx.get(Port, holder[1]) if holder else None
     if other is not None and find.visible(caller, other) and address in other.assigned.secondaries:
         left = tuple(each for each in other.assigned.secondaries if each != address)
-        _readdress(caller, tx, other, left, "unassign")
+        _readdress(caller, tx, other, "unassign", secondaries=left)
 
 
-def _readdress(caller: Caller, tx: Writer, port: Port, secondaries: tuple[str, ...], verb: str) -> None:
-    port = tx.assign(port, msgspec.structs.replace(port.assigned, secondaries=secondaries))
+def _readdress(caller: Caller, tx: Writer, port: Port, verb: str, **changes: tuple[str, ...]) -> None:
+    port = tx.assign(port, msgspec.structs.replace(port.assigned, **changes))
     tx.add_journal_line(caller, port, f"port.{verb}", goal=port.generation)
     _wake(tx, port)
 

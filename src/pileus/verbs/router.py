@@ -13,7 +13,7 @@ from pileus.model.network import Network
 from pileus.model.peering import Peering
 from pileus.model.router import Range, Router, Wanted
 from pileus.model.securitygroup import SecurityGroup
-from pileus.rules import find, networkacl, routetable, securitygroup
+from pileus.rules import find, ipv6, networkacl, routetable, securitygroup
 from pileus.rules.defaultnetwork import add_default_network
 from pileus.rules.network import check_range
 from pileus.verbs.peering import withdraw
@@ -29,16 +29,22 @@ RANGES = 5
 """Ranges of a router."""
 
 
-def create(caller: Caller, core: Core, cidr: str, tags: Mapping[str, str] | None = None) -> Router:
-    """Make a router with a main route table, a default ACL and a default group. Raises InvalidValue for a bad range."""
+def create(
+    caller: Caller, core: Core, cidr: str, tags: Mapping[str, str] | None = None, *, with_ipv6: bool = False
+) -> Router:
+    """Make a router with a main route table, a default ACL and a default group. Raises InvalidValue for a bad range.
+
+    It has a range of the cloud's IPv6 addresses, too, if it is to be `with_ipv6`. Raises NoCapacity.
+    """
     check_range(cidr, Router.KIND)
     with core.store.write() as tx:
-        wanted = Wanted(cidr=cidr, dns_hostnames=False)
+        ipv6_ranges = (_ipv6_range(core, tx),) if with_ipv6 else ()
+        wanted = Wanted(cidr=cidr, dns_hostnames=False, ipv6_ranges=ipv6_ranges)
         router = Router(uuid=new_uuid(), project=caller.project, tags=dict(tags or {}), wanted=wanted)
         router = tx.add(router)
         routetable.add_main(tx, router)
         networkacl.add_default(tx, router)
-        group = securitygroup.default(tx, caller.project, router.uuid)
+        group = securitygroup.default(tx, caller.project, router.uuid, ipv6=with_ipv6)
         for noun in (router, group):
             tx.add_journal_line(caller, noun, f"{noun.KIND}.create", goal=noun.generation)
             tx.wake(noun)
@@ -89,6 +95,35 @@ def add_range(caller: Caller, core: Core, uuid: str, cidr: str) -> Range:
         return added
 
 
+def add_ipv6_range(caller: Caller, core: Core, uuid: str) -> Range:
+    """Give the router a range of the cloud's IPv6 addresses. Raises Conflict for too many, NoCapacity.
+
+    What lets everything through by IPv4, its default ACL and groups' rules for anywhere, does so by IPv6 then.
+    """
+    with core.store.write() as tx:
+        router = find.living(caller, tx, Router, uuid)
+        if len(router.ipv6_cidrs) >= RANGES:
+            text = f"A router has at most {RANGES} ranges of IPv6."
+            raise Conflict(text, noun=Router.KIND, ident=uuid, reason="ranges")
+        added = _ipv6_range(core, tx)
+        first = not router.ipv6_cidrs
+        ranges = (*router.wanted.ipv6_ranges, added)
+        router = tx.want(router, msgspec.structs.replace(router.wanted, ipv6_ranges=ranges))
+        tx.add_journal_line(caller, router, "router.modify", goal=router.generation)
+        tx.wake(router)
+        if first:
+            for acl in networkacl.admit_ipv6(tx, router):
+                tx.add_journal_line(caller, acl, "networkacl.modify", outcome="done")
+            for group in securitygroup.admit_ipv6(tx, uuid):
+                tx.add_journal_line(caller, group, "securitygroup.modify", goal=group.generation)
+                tx.wake(group)
+        return added
+
+
+def _ipv6_range(core: Core, tx: Reader) -> Range:
+    return Range(id=new_ec2("vpc-cidr-assoc"), cidr=ipv6.free_range(tx, core.place))
+
+
 def _peers(tx: Reader, router: Router) -> list[Router]:
     """The routers that a router is linked with."""
     links = [peering.wanted for peering in tx.referring(Peering, [router.uuid]) if peering.is_active]
@@ -100,21 +135,27 @@ def remove_range(caller: Caller, core: Core, ident: str) -> tuple[Router, Range]
     """Take a range (by its id) away. Raises NotFound, Conflict while a subnet is in it, InvalidValue for the first."""
     with core.store.write() as tx:
         for router in tx.list(Router, project=caller.project):
-            for each in router.wanted.ranges if not router.wanted.gone else ():
+            wanted = router.wanted
+            for each in (*wanted.ranges, *wanted.ipv6_ranges) if not wanted.gone else ():
                 if each.id != ident:
                     continue
-                if any(
-                    addresses.overlap(subnet.wanted.cidr, each.cidr)
-                    for subnet in routetable.subnets_of(tx, router.uuid)
-                ):
+                if any(addresses.overlap(cidr, each.cidr) for cidr in _subnet_ranges(tx, router)):
                     text = f"The range {each.cidr} has subnets."
                     raise Conflict(text, noun=Router.KIND, ident=ident, reason="in-use")
-                left = tuple(other for other in router.wanted.ranges if other != each)
-                changed = tx.want(router, msgspec.structs.replace(router.wanted, ranges=left))
-                tx.add_journal_line(caller, changed, "router.modify", outcome="done")
+                ranges = tuple(other for other in wanted.ranges if other != each)
+                ipv6_ranges = tuple(other for other in wanted.ipv6_ranges if other != each)
+                wanted = msgspec.structs.replace(wanted, ranges=ranges, ipv6_ranges=ipv6_ranges)
+                changed = tx.want(router, wanted)
+                tx.add_journal_line(caller, changed, "router.modify", goal=changed.generation)
+                tx.wake(changed)
                 return changed, each
     text = f"The association '{ident}' does not exist."
     raise NotFound(text, noun=Router.KIND, ident=ident, reason="range")
+
+
+def _subnet_ranges(tx: Reader, router: Router) -> list[str]:
+    subnets = [subnet.wanted for subnet in routetable.subnets_of(tx, router.uuid)]
+    return [cidr for wanted in subnets for cidr in (wanted.cidr, wanted.ipv6.cidr if wanted.ipv6 else "") if cidr]
 
 
 def delete(caller: Caller, core: Core, uuid: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.model.egressgateway import EgressGateway
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import is_uuid, new_ec2, new_uuid
 from pileus.model.instance import Instance
@@ -150,7 +151,10 @@ def remove_route(caller: Caller, core: Core, uuid: str, cidr: str) -> None:
 
 
 def _routed(caller: Caller, tx: Writer, table: RouteTable, routes: Sequence[NetworkRoute]) -> None:
-    """Give the table these routes."""
+    """Give the table these routes; the order of a network says what leads out one way."""
+    if any(route.target == EgressGateway.KIND for route in (*table.wanted.routes, *routes)):
+        networks = tx.referring(Network, [table.wanted.router])
+        tx.wake_all(Network.KIND, [network.uuid for network in networks])
     lists = tuple(dict.fromkeys(route.prefixlist for route in routes if route.prefixlist))
     _wanted(caller, tx, table, "modify", routes=tuple(routes), prefixlists=lists)
 
@@ -217,7 +221,7 @@ def _destination(cidr: str) -> str:
     if is_uuid(cidr):
         return cidr
     try:
-        return str(ipaddress.IPv4Network(cidr, strict=False))
+        return str(ipaddress.ip_network(cidr, strict=False))
     except ValueError as error:
         text = f"The destination '{cidr[:40]}' is malformed: {error}."
         raise InvalidValue(text, noun=RouteTable.KIND, ident=cidr[:40], reason="cidr") from error
@@ -243,7 +247,11 @@ def _led(caller: Caller, tx: Reader, table: RouteTable, destination: str, target
     instance = ""
     if target == Instance.KIND:
         instance, ident = ident, port_rules.only(tx, find.living(caller, tx, Instance, ident)).uuid
-    if target == NatGateway.KIND:
+    _check_version(destination, target)
+    if target == EgressGateway.KIND:
+        router_uuid = find.living(caller, tx, EgressGateway, ident).wanted.router
+        route = NetworkRoute(cidr=destination, target="egressgateway", uuid=ident)
+    elif target == NatGateway.KIND:
         router_uuid = find.living(caller, tx, NatGateway, ident).wanted.router
         route = NetworkRoute(cidr=destination, target="natgateway", uuid=ident)
     elif target == Peering.KIND:
@@ -258,6 +266,15 @@ def _led(caller: Caller, tx: Reader, table: RouteTable, destination: str, target
     if router_uuid != table.wanted.router:
         raise _of_another(table, f"{target} {ident}")
     return route
+
+
+def _check_version(destination: str, target: str) -> None:
+    """Raise InvalidValue for a gateway that does not lead packets of the destination's version of IP."""
+    if target != (NatGateway.KIND if ":" in destination else EgressGateway.KIND):
+        return
+    version = "IPv6" if ":" in destination else "IPv4"
+    text = f"A route for {destination or 'a prefix list'} cannot lead to a {target}, which is not for {version}."
+    raise InvalidValue(text, noun=RouteTable.KIND, ident=destination, reason="version")
 
 
 def _gateway_route(caller: Caller, tx: Reader, table: RouteTable, destination: str, ident: str) -> NetworkRoute:

@@ -47,7 +47,11 @@ def create(
             project=caller.project,
             name=name,
             tags=dict(tags or {}),
-            wanted=Wanted(router=on.uuid if on else None, description=description, rules=(anywhere(),)),
+            wanted=Wanted(
+                router=on.uuid if on else None,
+                description=description,
+                rules=anywhere(ipv6=bool(on is not None and on.ipv6_cidrs)),
+            ),
         )
         try:
             group = tx.add(group)

@@ -8,29 +8,39 @@ import msgspec
 
 from pileus.model import addresses
 from pileus.model.errors import Conflict, InvalidValue, NotFound
-from pileus.model.ids import new_uuid
+from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.network import Network
 from pileus.model.network import Wanted as NetworkWanted
+from pileus.model.port import Port
 from pileus.model.router import Router
-from pileus.model.subnet import Subnet, Wanted
-from pileus.rules import find, routetable
+from pileus.model.subnet import Ipv6Block, Subnet, Wanted
+from pileus.rules import find, ipv6, routetable
 from pileus.rules.defaultnetwork import add_default_subnet
 from pileus.rules.network import check_range
 from pileus.rules.subnet import check_apart, check_place, subnets_on
 from pileus.verbs.networkacl import forget_subnet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pileus.model.caller import Caller
+    from pileus.model.subnet import Ipv6Mode
     from pileus.rules.core import Core
     from pileus.store.writer import Writer
 
 
 def create(
-    caller: Caller, core: Core, router: str, cidr: str, zone: str = "", tags: Mapping[str, str] | None = None
+    caller: Caller,
+    core: Core,
+    router: str,
+    cidr: str,
+    zone: str = "",
+    tags: Mapping[str, str] | None = None,
+    *,
+    ipv6_cidr: str = "",
+    ipv6_mode: Ipv6Mode = "dhcpv6",
 ) -> Subnet:
-    """Make a subnet on the router with this uuid, on a network of its own.
+    """Make a subnet on the router with this uuid, on a network of its own; with a range of IPv6 if one is named.
 
     Raises InvalidValue for a range that is not the router's, or that another subnet has a part of.
     """
@@ -41,8 +51,16 @@ def create(
         on = find.living(caller, tx, Router, router)
         tx.lock(on)
         check_place(tx, on, cidr)
+        block = _block(on, routetable.subnets_of(tx, on.uuid), ipv6_cidr) if ipv6_cidr else None
         network = tx.add(Network(uuid=new_uuid(), project=on.project, wanted=NetworkWanted(router=on.uuid)))
-        wanted = Wanted(network=network.uuid, cidr=cidr, zone=core.place.zone, map_public=False)
+        wanted = Wanted(
+            network=network.uuid,
+            cidr=cidr,
+            zone=core.place.zone,
+            map_public=False,
+            ipv6=block,
+            ipv6_mode=ipv6_mode,
+        )
         subnet = tx.add(Subnet(uuid=new_uuid(), project=on.project, tags=dict(tags or {}), wanted=wanted))
         tx.add_journal_line(caller, network, "network.create", goal=network.generation)
         tx.add_journal_line(caller, subnet, "subnet.create", outcome="done")
@@ -96,12 +114,68 @@ def create_default(caller: Caller, core: Core, zone: str) -> Subnet:
         return add_default_subnet(caller, core, tx, on)
 
 
-def modify(caller: Caller, core: Core, uuid: str, *, map_public: bool) -> None:
-    """Say whether the instances of later launches have public addresses."""
+def _block(router: Router, others: Iterable[Subnet], cidr: str) -> Ipv6Block:
+    return Ipv6Block(id=new_ec2("subnet-cidr-assoc"), cidr=ipv6.check_subnet_range(cidr, router, others))
+
+
+def add_ipv6(caller: Caller, core: Core, uuid: str, cidr: str) -> Ipv6Block:
+    """Give a subnet a range of IPv6, a /64 of its router's. Raises Conflict where it has one, InvalidValue."""
     with core.store.write() as tx:
         subnet = find.living(caller, tx, Subnet, uuid)
-        subnet = tx.want(subnet, msgspec.structs.replace(subnet.wanted, map_public=map_public))
+        network = tx.need(Network, subnet.wanted.network)
+        if subnet.wanted.ipv6 is not None or not network.wanted.router:
+            text = f"The {subnet.label} has a range of IPv6, or no router."
+            raise Conflict(text, noun=Subnet.KIND, ident=uuid, reason="ipv6")
+        router = tx.need(Router, network.wanted.router)
+        tx.lock(router)
+        block = _block(router, routetable.subnets_of(tx, router.uuid), cidr)
+        _modified(caller, tx, subnet, ipv6=block)
+        return block
+
+
+def remove_ipv6(caller: Caller, core: Core, ident: str) -> tuple[Subnet, Ipv6Block]:
+    """Take a range of IPv6 (by its id) from its subnet. Raises NotFound, Conflict while ports have addresses of it."""
+    with core.store.write() as tx:
+        for subnet in tx.list(Subnet, project=caller.project):
+            block = subnet.wanted.ipv6
+            if block is None or block.id != ident or subnet.wanted.gone:
+                continue
+            tx.lock(subnet)
+            if any(port.assigned.ipv6 for port in tx.referring(Port, [subnet.uuid])):
+                text = f"The range {block.cidr} of {subnet.label} has addresses in use."
+                raise Conflict(text, noun=Subnet.KIND, ident=ident, reason="in-use")
+            return _modified(caller, tx, subnet, ipv6=None, assign_ipv6=False), block
+    text = f"The association '{ident[:40]}' does not exist."
+    raise NotFound(text, noun=Subnet.KIND, ident=ident[:40], reason="range")
+
+
+def modify(
+    caller: Caller, core: Core, uuid: str, *, map_public: bool | None = None, assign_ipv6: bool | None = None
+) -> None:
+    """Say whether later launches have public addresses, and new ports addresses of IPv6; None leaves it as it is.
+
+    Raises InvalidValue where the subnet has no range of IPv6.
+    """
+    with core.store.write() as tx:
+        subnet = find.living(caller, tx, Subnet, uuid)
+        if assign_ipv6 and subnet.wanted.ipv6 is None:
+            text = f"The {subnet.label} has no range of IPv6."
+            raise InvalidValue(text, noun=Subnet.KIND, ident=uuid, reason="no-ipv6")
+        chosen = {"map_public": map_public, "assign_ipv6": assign_ipv6}
+        changes = {name: value for name, value in chosen.items() if value is not None}
+        subnet = tx.want(subnet, msgspec.structs.replace(subnet.wanted, **changes))
         tx.add_journal_line(caller, subnet, "subnet.modify", outcome="done")
+
+
+def _modified(caller: Caller, tx: Writer, subnet: Subnet, **changes: object) -> Subnet:
+    """The subnet as changed; the network and the router whose orders have its range are woken."""
+    subnet = tx.want(subnet, msgspec.structs.replace(subnet.wanted, **changes))
+    tx.add_journal_line(caller, subnet, "subnet.modify", outcome="done")
+    network = tx.need(Network, subnet.wanted.network)
+    tx.wake(network)
+    if network.wanted.router:
+        routetable.wake_router(tx, network.wanted.router)
+    return subnet
 
 
 def delete(caller: Caller, core: Core, uuid: str) -> None:

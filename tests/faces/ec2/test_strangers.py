@@ -66,7 +66,7 @@ NO_TOGETHER = "InvalidPlacementGroup.Unknown"
 NO_PORT, NO_KEY, NO_VPC = "InvalidNetworkInterfaceID.NotFound", "InvalidKeyPair.NotFound", "InvalidVpcID.NotFound"
 NO_GATEWAY, NO_TABLE, NO_NAT = "InvalidInternetGatewayID.NotFound", "InvalidRouteTableID.NotFound", "NatGatewayNotFound"
 NO_SUBNET, NO_ASSOCIATION = "InvalidSubnetID.NotFound", "InvalidAssociationID.NotFound"
-NO_LIST = "InvalidPrefixListID.NotFound"
+NO_LIST, NO_EGRESS = "InvalidPrefixListID.NotFound", "InvalidEgressOnlyInternetGatewayId.NotFound"
 NO_TEMPLATE, NO_TEMPLATE_NAME = "InvalidLaunchTemplateId.NotFound", "InvalidLaunchTemplateName.NotFoundException"
 NO_OPTIONS = "InvalidDhcpOptionID.NotFound"
 NO_PEERING = "InvalidVpcPeeringConnectionID.NotFound"
@@ -82,6 +82,7 @@ Attempt = tuple[str, dict[str, str], str]
 NAMED = {
     "AllocationIds": ("allocation", NO_ALLOCATION),
     "DhcpOptionsIds": ("options", NO_OPTIONS),
+    "EgressOnlyInternetGatewayIds": ("egress_gateway", NO_EGRESS),
     "ImageIds": ("image", "InvalidAMIID.NotFound"),
     "InstanceIds": ("instance", NO_INSTANCE),
     "InternetGatewayIds": ("gateway", "InvalidInternetGatewayID.NotFound"),
@@ -230,6 +231,17 @@ ATTEMPTS: list[Attempt] = [
     ("DetachInternetGateway", {"InternetGatewayId": "{gateway}", "VpcId": "{my_vpc}"}, NO_GATEWAY),
     ("DetachInternetGateway", {"InternetGatewayId": "{my_gateway}", "VpcId": "{vpc}"}, NO_VPC),
     ("DeleteInternetGateway", {"InternetGatewayId": "{gateway}"}, NO_GATEWAY),
+    ("CreateEgressOnlyInternetGateway", {"VpcId": "{vpc}"}, NO_VPC),
+    ("DeleteEgressOnlyInternetGateway", {"EgressOnlyInternetGatewayId": "{egress_gateway}"}, NO_EGRESS),
+    ("AssociateSubnetCidrBlock", {"SubnetId": "{subnet}", "Ipv6CidrBlock": "2001:db8::/64"}, NO_SUBNET),
+    (
+        "DisassociateSubnetCidrBlock",
+        {"AssociationId": "{subnet_range}"},
+        "InvalidSubnetCidrBlockAssociationID.NotFound",
+    ),
+    ("AssociateVpcCidrBlock", {"VpcId": "{vpc}", "AmazonProvidedIpv6CidrBlock": "true"}, NO_VPC),
+    ("AssignIpv6Addresses", {"NetworkInterfaceId": "{port}", "Ipv6AddressCount": "1"}, NO_PORT),
+    ("UnassignIpv6Addresses", {"NetworkInterfaceId": "{port}", "Ipv6Addresses.1": "2001:db8::1"}, NO_PORT),
     ("CreateNatGateway", {"SubnetId": "{subnet}", "AllocationId": "{my_allocation}"}, NO_SUBNET),
     ("CreateNatGateway", {"SubnetId": "{my_subnet}", "AllocationId": "{allocation}"}, NO_ALLOCATION),
     ("DeleteNatGateway", {"NatGatewayId": "{nat}"}, NO_NAT),
@@ -247,6 +259,7 @@ ATTEMPTS: list[Attempt] = [
             ("table", {"GatewayId": "{my_gateway}"}, NO_TABLE),
             ("my_table", {"GatewayId": "{gateway}"}, NO_GATEWAY),
             ("my_table", {"NatGatewayId": "{nat}"}, NO_NAT),
+            ("my_table", {"EgressOnlyInternetGatewayId": "{egress_gateway}"}, NO_EGRESS),
             ("my_table", {"NetworkInterfaceId": "{port}"}, NO_PORT),
             ("my_table", {"InstanceId": "{instance}"}, NO_INSTANCE),
             ("my_table", {"VpcPeeringConnectionId": "{peering}"}, NO_PEERING),
@@ -363,11 +376,15 @@ _REQUEST = re.compile(r"<requestId>.*?</requestId>|<RequestI[dD]>.*?</RequestI[d
 
 
 def parts_of_a_vpc(account: Account, vpc: str) -> dict[str, str]:
-    """A set of DHCP options, the default ACL, and a peering of a VPC with another; by the words of ATTEMPTS."""
+    """DHCP options, the default ACL, a peering with another VPC, and IPv6 of that; by the words of ATTEMPTS."""
     ec2 = account.ec2
     options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": ["lab"]}])["DhcpOptions"]
     listed = ec2.describe_network_acls()["NetworkAcls"][0]["Associations"][0]
-    peer_vpc = ec2.create_vpc(CidrBlock="10.6.0.0/16")["Vpc"]["VpcId"]
+    peer = ec2.create_vpc(CidrBlock="10.6.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]
+    peer_vpc = peer["VpcId"]
+    wide = peer["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"].replace("/56", "/64")
+    wide_subnet = ec2.create_subnet(VpcId=peer_vpc, CidrBlock="10.6.0.0/24", Ipv6CidrBlock=wide)["Subnet"]
+    egress = ec2.create_egress_only_internet_gateway(VpcId=peer_vpc)["EgressOnlyInternetGateway"]
     peering = ec2.create_vpc_peering_connection(VpcId=vpc, PeerVpcId=peer_vpc)["VpcPeeringConnection"]
     return {
         "options": options["DhcpOptionsId"],
@@ -375,6 +392,8 @@ def parts_of_a_vpc(account: Account, vpc: str) -> dict[str, str]:
         "listed": listed["NetworkAclAssociationId"],
         "peer_vpc": peer_vpc,
         "peering": peering["VpcPeeringConnectionId"],
+        "egress_gateway": egress["EgressOnlyInternetGatewayId"],
+        "subnet_range": wide_subnet["Ipv6CidrBlockAssociationSet"][0]["AssociationId"],
     }
 
 

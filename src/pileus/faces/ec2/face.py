@@ -13,6 +13,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     address,
     answercache,
     dhcpoptions,
+    egressgateway,
     errors,
     flavor,
     identity,

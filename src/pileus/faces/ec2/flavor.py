@@ -7,6 +7,7 @@ from typing import Any
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.names import zone_id
+from pileus.model import bounds
 from pileus.model.errors import NotFound
 from pileus.model.flavor import Flavor
 from pileus.verbs import flavor as verbs
@@ -57,8 +58,8 @@ def _type(flavor: Flavor) -> dict[str, Any]:
             "MaximumNetworkCards": 1,
             "DefaultNetworkCardIndex": 0,
             "Ipv4AddressesPerInterface": 1,
-            "Ipv6AddressesPerInterface": 0,
-            "Ipv6Supported": False,
+            "Ipv6AddressesPerInterface": bounds.ADDRESSES.most,
+            "Ipv6Supported": True,
             "EnaSupport": "unsupported",
             "EfaSupported": False,
             "EncryptionInTransitSupported": False,

@@ -35,9 +35,6 @@ EMPTY = {
     ),
     "DescribeCarrierGateways": Listed("CarrierGateways", "CarrierGatewayIds", "InvalidCarrierGatewayID.NotFound"),
     "DescribeCustomerGateways": Listed("CustomerGateways", "CustomerGatewayIds", "InvalidCustomerGatewayID.NotFound"),
-    "DescribeEgressOnlyInternetGateways": Listed(
-        "EgressOnlyInternetGateways", "EgressOnlyInternetGatewayIds", "InvalidEgressOnlyInternetGatewayId.NotFound"
-    ),
     "DescribeFleets": Listed("Fleets", "FleetIds", "InvalidFleetId.NotFound"),
     "DescribeFlowLogs": Listed("FlowLogs", "FlowLogIds", "InvalidFlowLogId.NotFound"),
     "DescribeHosts": Listed("Hosts", "HostIds", "InvalidHostID.NotFound"),

@@ -8,19 +8,20 @@ from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
+from pileus.faces.ec2.routetable import in_version
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue
-from pileus.model.networkacl import ICMP, TCP, UDP, AclEntry, NetworkAcl
+from pileus.model.networkacl import ICMP, ICMPV6, TCP, UDP, AclEntry, NetworkAcl
 from pileus.model.router import Router
 from pileus.model.subnet import Subnet
 from pileus.rules import find
 from pileus.verbs import networkacl as verbs
 from pileus.verbs.networkacl import NetworkAclView
 
-_LAST_ENTRY = 32767
-"""The number under which Amazon shows the denial of what no entry fits; entries have lower ones."""
+_LAST_ENTRIES = (("CidrBlock", "0.0.0.0/0", 32767), ("Ipv6CidrBlock", "::/0", 32768))
+"""The ranges and numbers by which Amazon shows the denial of what no entry fits; entries have lower numbers."""
 
-_PROTOCOLS = {"all": -1, "icmp": ICMP, "tcp": TCP, "udp": UDP}
+_PROTOCOLS = {"all": -1, "icmp": ICMP, "icmpv6": ICMPV6, "tcp": TCP, "udp": UDP}
 
 
 @action("CreateNetworkAcl")
@@ -68,15 +69,19 @@ def delete_entry(call: Call) -> dict[str, Any]:
 
 def _entry(call: Call) -> AclEntry:
     args = call.args
-    if "CidrBlock" not in args:
+    named = [name for name in ("CidrBlock", "Ipv6CidrBlock") if name in args]
+    if not named:
         raise missing("cidrBlock")
+    if len(named) > 1:
+        raise InvalidValue("An entry has a CidrBlock or an Ipv6CidrBlock.", noun=NetworkAcl.KIND, reason="combination")
+    cidr = in_version(args[named[0]], named[0])
     ports, icmp = args.get("PortRange", {}), args.get("IcmpTypeCode", {})
     return AclEntry(
         number=args["RuleNumber"],
         egress=args["Egress"],
         action=args["RuleAction"],
         protocol=_protocol(args["Protocol"]),
-        cidr=args["CidrBlock"],
+        cidr=cidr,
         port_min=ports.get("From"),
         port_max=ports.get("To"),
         icmp_type=icmp.get("Type"),
@@ -115,8 +120,9 @@ def describe(call: Call) -> dict[str, Any]:
 def _acl(call: Call, view: NetworkAclView) -> dict[str, Any]:
     acl = view.acl
     last = [
-        {"CidrBlock": "0.0.0.0/0", "Egress": egress, "Protocol": "-1", "RuleAction": "deny", "RuleNumber": _LAST_ENTRY}
+        {member: cidr, "Egress": egress, "Protocol": "-1", "RuleAction": "deny", "RuleNumber": number}
         for egress in (True, False)
+        for member, cidr, number in _LAST_ENTRIES[: 2 if view.has_ipv6 else 1]
     ]
     entries = [*(_shown(entry) for entry in acl.wanted.entries), *last]
     return {
@@ -139,7 +145,7 @@ def _acl(call: Call, view: NetworkAclView) -> dict[str, Any]:
 
 def _shown(entry: AclEntry) -> dict[str, Any]:
     item: dict[str, Any] = {
-        "CidrBlock": entry.cidr,
+        "Ipv6CidrBlock" if ":" in entry.cidr else "CidrBlock": entry.cidr,
         "Egress": entry.egress,
         "Protocol": str(entry.protocol),
         "RuleAction": entry.action,
@@ -163,11 +169,11 @@ _FILTERS = filters.of_members(
         "entry.egress": "Entries.Egress",
         "entry.icmp.code": "Entries.IcmpTypeCode.Code",
         "entry.icmp.type": "Entries.IcmpTypeCode.Type",
+        "entry.ipv6-cidr": "Entries.Ipv6CidrBlock",
         "entry.port-range.from": "Entries.PortRange.From",
         "entry.port-range.to": "Entries.PortRange.To",
         "entry.protocol": "Entries.Protocol",
         "entry.rule-action": "Entries.RuleAction",
         "entry.rule-number": "Entries.RuleNumber",
     },
-    absent=("entry.ipv6-cidr",),
 )

@@ -9,7 +9,7 @@ from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance.part import InstanceParts, attachment_id, chosen
-from pileus.faces.ec2.privateaddress import addresses_of
+from pileus.faces.ec2.privateaddress import addresses_of, ipaddress_text
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue, NotFound
 from pileus.model.instance import Instance
@@ -154,6 +154,30 @@ def unassign(call: Call) -> dict[str, Any]:
     return {}
 
 
+@action("AssignIpv6Addresses")
+def assign_ipv6(call: Call) -> dict[str, Any]:
+    """Give a network interface further addresses of IPv6: those named, or as many free ones as asked."""
+    args = call.args
+    addresses = verbs.assign_ipv6(
+        call.caller,
+        call.core,
+        _uuid(call),
+        [ipaddress_text(address) for address in args.get("Ipv6Addresses", ())],
+        args.get("Ipv6AddressCount", 0),
+    )
+    return {"NetworkInterfaceId": args["NetworkInterfaceId"], "AssignedIpv6Addresses": addresses}
+
+
+@action("UnassignIpv6Addresses")
+def unassign_ipv6(call: Call) -> dict[str, Any]:
+    """Take addresses of IPv6 from a network interface."""
+    if "Ipv6Addresses" not in call.args:
+        raise missing("ipv6Addresses")
+    addresses = [ipaddress_text(address) for address in call.args["Ipv6Addresses"]]
+    verbs.unassign_ipv6(call.caller, call.core, _uuid(call), addresses)
+    return {"NetworkInterfaceId": call.args["NetworkInterfaceId"], "UnassignedIpv6Addresses": addresses}
+
+
 def _uuid(call: Call) -> str:
     return uuid_of(call, Port, call.args["NetworkInterfaceId"])
 
@@ -207,6 +231,7 @@ _FILTERS = filters.of_members(
         "addresses.private-ip-address": "PrivateIpAddresses.PrivateIpAddress",
         "group-id": "Groups.GroupId",
         "group-name": "Groups.GroupName",
+        "ipv6-addresses.ipv6-address": "Ipv6Addresses.Ipv6Address",
     },
-    absent=("ipv6-addresses.ipv6-address", "requester-id"),
+    absent=("requester-id",),
 )

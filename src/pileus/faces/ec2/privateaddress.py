@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from pileus.model.errors import InvalidValue
 
 
+def ipv6_of(args: dict[str, Any]) -> dict[str, Any]:
+    """The addresses of IPv6, or their number, as the core's NewPort has them."""
+    items = args.get("Ipv6Addresses", ())
+    for item in items:
+        if not item.get("Ipv6Address"):
+            raise InvalidValue("Each IPv6 address has to be named.", noun="port", reason="missing")
+    return {
+        "ipv6_addresses": tuple(ipaddress_text(item["Ipv6Address"]) for item in items),
+        "ipv6_count": args.get("Ipv6AddressCount"),
+    }
+
+
+def ipaddress_text(text: str) -> str:
+    """An address of IPv6 in its shortest form; what is none as it is, for the core to refuse."""
+    try:
+        return str(ipaddress.IPv6Address(text))
+    except ValueError:
+        return text
+
+
 def addresses_of(args: dict[str, Any]) -> dict[str, Any]:
-    """The primary address, the secondary ones and the number of further ones, as the core's NewPort has them."""
+    """The primary address, the secondary ones and the number of further ones, as the core's NewPort has them.
+
+    And those of IPv6.
+    """
     address: str = args.get("PrivateIpAddress", "")
     items = args.get("PrivateIpAddresses", ())
     for item in items:
@@ -22,4 +46,5 @@ def addresses_of(args: dict[str, Any]) -> dict[str, Any]:
         "address": address or (primaries[0] if primaries else ""),
         "secondaries": tuple(item["PrivateIpAddress"] for item in items if not item.get("Primary")),
         "more": args.get("SecondaryPrivateIpAddressCount", 0),
+        **ipv6_of(args),
     }

@@ -9,6 +9,7 @@ from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.ec2.tag import shown, specified
+from pileus.model.egressgateway import EgressGateway
 from pileus.model.errors import InvalidValue
 from pileus.model.instance import Instance
 from pileus.model.internetgateway import InternetGateway
@@ -25,6 +26,7 @@ from pileus.verbs import routetable as verbs
 from pileus.verbs.routetable import RouteTableView
 
 TARGETS: dict[str, type[Noun]] = {
+    "EgressOnlyInternetGatewayId": EgressGateway,
     "GatewayId": InternetGateway,
     "NatGatewayId": NatGateway,
     "NetworkInterfaceId": Port,
@@ -102,14 +104,25 @@ def delete_route(call: Call) -> dict[str, Any]:
 
 def _destination(call: Call) -> str:
     """The range that a route is to, or the uuid of its prefix list."""
-    named = [name for name in ("DestinationCidrBlock", "DestinationPrefixListId") if name in call.args]
+    members = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
+    named = [name for name in members if name in call.args]
     if not named:
         raise missing("destinationCidrBlock")
     if len(named) > 1:
         raise InvalidValue(f"The request must contain exactly one of {', '.join(named)}", reason="combination")
     if named[0] == "DestinationPrefixListId":
         return uuid_of(call, PrefixList, call.args[named[0]])
-    return str(call.args["DestinationCidrBlock"])
+    return in_version(call.args[named[0]], named[0])
+
+
+def in_version(cidr: str, name: str) -> str:
+    """A range that the parameter `name` has. Raises InvalidValue for one of the other version of IP."""
+    if (":" in cidr) != ("Ipv6" in name):
+        text = (
+            f"Value ({cidr[:50]}) for parameter {name[0].lower()}{name[1:]} is invalid. This is not a valid CIDR block."
+        )
+        raise InvalidValue(text, noun=RouteTable.KIND, ident=cidr[:50], reason="cidr")
+    return cidr
 
 
 def _target(call: Call) -> tuple[str, str]:
@@ -154,6 +167,7 @@ def _table(call: Call, view: RouteTableView) -> dict[str, Any]:
         "PropagatingVgws": [],
         "Routes": [
             *({"DestinationCidrBlock": cidr, **local} for cidr in view.router.cidrs),
+            *({"DestinationIpv6CidrBlock": cidr, **local} for cidr in view.router.ipv6_cidrs),
             *(_route(call, route, active=route.uuid in view.active) for route in table.wanted.routes),
         ],
         "Tags": shown(table.tags),
@@ -171,7 +185,7 @@ def _route(call: Call, route: NetworkRoute, *, active: bool) -> dict[str, Any]:
     if route.prefixlist:
         destination = {"DestinationPrefixListId": ec2_id(PrefixList, route.prefixlist)}
     else:
-        destination = {"DestinationCidrBlock": route.cidr}
+        destination = {"DestinationIpv6CidrBlock" if ":" in route.cidr else "DestinationCidrBlock": route.cidr}
     return {
         **destination,
         member: ec2_id(cls, route.uuid),
@@ -188,7 +202,9 @@ _FILTERS = filters.of_members(
         "association.route-table-association-id": "Associations.RouteTableAssociationId",
         "association.route-table-id": "Associations.RouteTableId",
         "route.destination-cidr-block": "Routes.DestinationCidrBlock",
+        "route.destination-ipv6-cidr-block": "Routes.DestinationIpv6CidrBlock",
         "route.destination-prefix-list-id": "Routes.DestinationPrefixListId",
+        "route.egress-only-internet-gateway-id": "Routes.EgressOnlyInternetGatewayId",
         "association.subnet-id": "Associations.SubnetId",
         "route.instance-id": "Routes.InstanceId",
         "route.nat-gateway-id": "Routes.NatGatewayId",
@@ -197,8 +213,5 @@ _FILTERS = filters.of_members(
         "route.origin": "Routes.Origin",
         "route.state": "Routes.State",
     },
-    absent=(
-        *("association.gateway-id", "route.destination-ipv6-cidr-block"),
-        *("route.egress-only-internet-gateway-id", "route.transit-gateway-id"),
-    ),
+    absent=("association.gateway-id", "route.transit-gateway-id"),
 )

@@ -11,7 +11,7 @@ from pileus.faces.ec2.names import zone_id
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue
 from pileus.model.router import Router
-from pileus.model.subnet import Subnet
+from pileus.model.subnet import Ipv6Block, Subnet
 from pileus.verbs import network as networks
 from pileus.verbs import subnet as verbs
 from pileus.verbs.network import SubnetView
@@ -25,7 +25,8 @@ def create(call: Call) -> dict[str, Any]:
         raise missing("cidrBlock")
     tags = specified(args, "subnet")["subnet"]
     router = uuid_of(call, Router, args["VpcId"])
-    subnet = verbs.create(call.caller, call.core, router, args["CidrBlock"], _zone(call), tags)
+    ipv6_cidr = args.get("Ipv6CidrBlock", "")
+    subnet = verbs.create(call.caller, call.core, router, args["CidrBlock"], _zone(call), tags, ipv6_cidr=ipv6_cidr)
     return {"Subnet": _made(call, subnet)}
 
 
@@ -55,13 +56,41 @@ def delete(call: Call) -> dict[str, Any]:
     return {}
 
 
+@action("AssociateSubnetCidrBlock")
+def associate_range(call: Call) -> dict[str, Any]:
+    """Give a subnet a range of IPv6, a /64 of its VPC's."""
+    if "Ipv6CidrBlock" not in call.args:
+        raise missing("ipv6CidrBlock")
+    ident = call.args["SubnetId"]
+    block = verbs.add_ipv6(call.caller, call.core, uuid_of(call, Subnet, ident), call.args["Ipv6CidrBlock"])
+    return {"SubnetId": ident, "Ipv6CidrBlockAssociation": _block(block, "associating")}
+
+
+@action("DisassociateSubnetCidrBlock")
+def disassociate_range(call: Call) -> dict[str, Any]:
+    """Take the range of IPv6 from a subnet, when no network interface has an address of it."""
+    subnet, block = verbs.remove_ipv6(call.caller, call.core, call.args["AssociationId"])
+    return {"SubnetId": subnet.ec2_id, "Ipv6CidrBlockAssociation": _block(block, "disassociating")}
+
+
+def _block(block: Ipv6Block, state: str) -> dict[str, Any]:
+    return {
+        "AssociationId": block.id,
+        "Ipv6CidrBlock": block.cidr,
+        "Ipv6CidrBlockState": {"State": state},
+        "Ipv6AddressAttribute": "private",
+        "IpSource": "amazon",
+    }
+
+
 @action("ModifySubnetAttribute")
 def modify_attribute(call: Call) -> dict[str, Any]:
-    """Say whether later launches in a subnet have public addresses."""
+    """Say whether later launches in a subnet have public addresses, and new network interfaces addresses of IPv6."""
     uuid = uuid_of(call, Subnet, call.args["SubnetId"])
     map_public = call.args.get("MapPublicIpOnLaunch", {}).get("Value")
-    if map_public is not None:
-        verbs.modify(call.caller, call.core, uuid, map_public=map_public)
+    assign_ipv6 = call.args.get("AssignIpv6AddressOnCreation", {}).get("Value")
+    if map_public is not None or assign_ipv6 is not None:
+        verbs.modify(call.caller, call.core, uuid, map_public=map_public, assign_ipv6=assign_ipv6)
     return {}
 
 
@@ -88,8 +117,8 @@ def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
         "AvailabilityZoneId": zone_id(zone),
         "DefaultForAz": subnet.wanted.default,
         "MapPublicIpOnLaunch": subnet.wanted.map_public,
-        "AssignIpv6AddressOnCreation": False,
-        "Ipv6CidrBlockAssociationSet": [],
+        "AssignIpv6AddressOnCreation": subnet.wanted.assign_ipv6,
+        "Ipv6CidrBlockAssociationSet": [_block(subnet.wanted.ipv6, "associated")] if subnet.wanted.ipv6 else [],
         "Ipv6Native": False,
         "EnableDns64": False,
         "MapCustomerOwnedIpOnLaunch": False,
@@ -107,9 +136,9 @@ _SUBNET_FILTERS = filters.of_members(
         "cidr": "CidrBlock",
         "cidrBlock": "CidrBlock",
         "defaultForAz": "DefaultForAz",
+        "ipv6-cidr-block-association.association-id": "Ipv6CidrBlockAssociationSet.AssociationId",
+        "ipv6-cidr-block-association.ipv6-cidr-block": "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock",
+        "ipv6-cidr-block-association.state": "Ipv6CidrBlockAssociationSet.Ipv6CidrBlockState.State",
     },
-    absent=(
-        *("customer-owned-ipv4-pool", "ipv6-cidr-block-association.association-id"),
-        *("ipv6-cidr-block-association.ipv6-cidr-block", "ipv6-cidr-block-association.state", "outpost-arn"),
-    ),
+    absent=("customer-owned-ipv4-pool", "outpost-arn"),
 )

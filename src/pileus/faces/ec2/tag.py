@@ -16,6 +16,7 @@ from pileus.verbs import tag as verbs
 
 _TYPES = {
     "dhcpoptionset": "dhcp-options",
+    "egressgateway": "egress-only-internet-gateway",
     "internetgateway": "internet-gateway",
     "keypair": "key-pair",
     "launchtemplate": "launch-template",

@@ -21,8 +21,8 @@ _OF_A_LAUNCH: dict[str, Accepted] = {
         (
             *("AdditionalInfo", "CpuOptions", "DisableApiStop", "EbsOptimized", "ElasticGpuSpecification"),
             *("ElasticInferenceAccelerators", "EnablePrimaryIpv6", "EnclaveOptions.Enabled"),
-            *("HibernationOptions.Configured", "IamInstanceProfile", "InstanceMarketOptions", "Ipv6AddressCount"),
-            *("Ipv6Addresses", "KernelId", "LicenseSpecifications", "Monitoring.Enabled"),
+            *("HibernationOptions.Configured", "IamInstanceProfile", "InstanceMarketOptions"),
+            *("Ipv6Addresses.IsPrimaryIpv6", "KernelId", "LicenseSpecifications", "Monitoring.Enabled"),
             *("Monitoring.MetricCategoryIds", "Operator", "RamdiskId", "SecondaryInterfaces"),
             *("CapacityReservationSpecification.CapacityReservationTarget", "MetadataOptions.HttpProtocolIpv6"),
             *("PrivateDnsNameOptions.EnableResourceNameDnsARecord",),
@@ -47,17 +47,17 @@ _OF_A_DISK = (
 
 _OF_AN_INTERFACE = (
     *("AssociateCarrierIpAddress", "ConnectionTrackingSpecification", "EnaQueueCount"),
-    *("EnaSrdSpecification.EnaSrdEnabled", "Ipv4PrefixCount", "Ipv4Prefixes", "Ipv6AddressCount", "Ipv6Addresses"),
+    *("EnaSrdSpecification.EnaSrdEnabled", "Ipv4PrefixCount", "Ipv4Prefixes", "Ipv6Addresses.IsPrimaryIpv6"),
     *("Ipv6PrefixCount", "Ipv6Prefixes", "NetworkCardIndex", "PrimaryIpv6"),
 )
 
-_OF_A_RANGE = ("Ipv4IpamPoolId", "Ipv4NetmaskLength", "Ipv6CidrBlock", "Ipv6IpamPoolId", "Ipv6NetmaskLength")
-_OF_A_VPC_RANGE = (*_OF_A_RANGE, "AmazonProvidedIpv6CidrBlock", "Ipv6CidrBlockNetworkBorderGroup", "Ipv6Pool")
+_OF_A_RANGE = ("Ipv4IpamPoolId", "Ipv4NetmaskLength", "Ipv6IpamPoolId", "Ipv6NetmaskLength")
+_OF_A_VPC_RANGE = (*_OF_A_RANGE, "Ipv6CidrBlock", "Ipv6CidrBlockNetworkBorderGroup", "Ipv6Pool")
 
 _OF_A_ROUTE: dict[str, Accepted] = dict.fromkeys(
     (
-        *("CarrierGatewayId", "CoreNetworkArn", "DestinationIpv6CidrBlock"),
-        *("EgressOnlyInternetGatewayId", "LocalGatewayId", "OdbNetworkArn", "TransitGatewayId", "VpcEndpointId"),
+        *("CarrierGatewayId", "CoreNetworkArn"),
+        *("LocalGatewayId", "OdbNetworkArn", "TransitGatewayId", "VpcEndpointId"),
     ),
     NONE,
 )
@@ -71,7 +71,9 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         "PublicIpv4Pool": ("amazon",),
     },
     "AssignPrivateIpAddresses": dict.fromkeys(("Ipv4PrefixCount", "Ipv4Prefixes"), NONE),
+    "AssignIpv6Addresses": dict.fromkeys(("Ipv6PrefixCount", "Ipv6Prefixes"), NONE),
     "AssociateRouteTable": {"GatewayId": NONE, "PublicIpv4Pool": NONE},
+    "AssociateSubnetCidrBlock": dict.fromkeys(("Ipv6IpamPoolId", "Ipv6NetmaskLength"), NONE),
     "AssociateVpcCidrBlock": dict.fromkeys(_OF_A_VPC_RANGE, NONE),
     "CreateLaunchTemplate": {"Operator": NONE},
     "AttachNetworkInterface": dict.fromkeys(
@@ -87,11 +89,10 @@ REFUSED: dict[str, dict[str, Accepted]] = {
             NONE,
         ),
     },
-    "CreateNetworkAclEntry": {"Ipv6CidrBlock": NONE},
     "CreateNetworkInterface": dict.fromkeys(
         (
             *("ConnectionTrackingSpecification", "EnablePrimaryIpv6", "InterfaceType", "Ipv4PrefixCount"),
-            *("Ipv4Prefixes", "Ipv6AddressCount", "Ipv6Addresses", "Ipv6PrefixCount", "Ipv6Prefixes", "Operator"),
+            *("Ipv4Prefixes", "Ipv6Addresses.IsPrimaryIpv6", "Ipv6PrefixCount", "Ipv6Prefixes", "Operator"),
         ),
         NONE,
     ),
@@ -108,7 +109,6 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         ),
         NONE,
     ),
-    "DeleteRoute": {"DestinationIpv6CidrBlock": NONE},
     "DescribeAddressesAttribute": {"Attribute": ("domain-name",)},
     "ModifyDefaultCreditSpecification": {"CpuCredits": ("standard",)},
     "ModifyImageAttribute": dict.fromkeys(
@@ -149,7 +149,6 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         "PrivateDnsHostnameTypeOnLaunch": ("ip-name",),
         **dict.fromkeys(
             (
-                "AssignIpv6AddressOnCreation.Value",
                 "CustomerOwnedIpv4Pool",
                 "DisableLniAtDeviceIndex.Value",
                 "EnableDns64.Value",
@@ -171,7 +170,6 @@ REFUSED: dict[str, dict[str, Accepted]] = {
     },
     "ModifyVpcAttribute": {"EnableNetworkAddressUsageMetrics.Value": NONE},
     "MonitorInstances": {"MetricCategoryIds": NONE},
-    "ReplaceNetworkAclEntry": {"Ipv6CidrBlock": NONE},
     "ReplaceRoute": {"LocalTarget": NONE, **_OF_A_ROUTE},
     "CreatePlacementGroup": {"Operator": NONE, "ParentGroupId": NONE, "SpreadLevel": ("host",)},
     "ModifyInstanceAttribute": {"Kernel": NONE, "Ramdisk": NONE},
@@ -185,6 +183,7 @@ REFUSED: dict[str, dict[str, Accepted]] = {
     "StartInstances": {"AdditionalInfo": NONE},
     "StopInstances": {"SkipOsShutdown": NONE},
     "TerminateInstances": {"SkipOsShutdown": NONE},
+    "UnassignIpv6Addresses": {"Ipv6Prefixes": NONE},
     "UnmonitorInstances": {"MetricCategoryIds": NONE},
     "UnassignPrivateIpAddresses": {"Ipv4Prefixes": NONE},
 }

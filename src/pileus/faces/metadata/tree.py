@@ -99,6 +99,8 @@ def _metadata(spec: InstanceSpec) -> Directory:
     }
     if nic is not None:
         macs: dict[str, Node] = {each.mac: _interface(spec, each) for each in spec.nics}
+        if nic.ipv6:
+            children["ipv6"] = nic.ipv6[0]
         children |= {
             "local-ipv4": nic.address,
             "mac": nic.mac,
@@ -125,8 +127,16 @@ def _devices(spec: InstanceSpec) -> Directory:
 
 
 def _interface(spec: InstanceSpec, nic: NicSpec) -> Directory:
+    ipv6: dict[str, Node] = {}
+    if nic.ipv6:
+        ipv6["ipv6s"] = "\n".join(nic.ipv6)
+    if nic.ipv6_cidr:
+        ipv6["subnet-ipv6-cidr-blocks"] = nic.ipv6_cidr
+    if nic.vpc_ipv6_cidrs:
+        ipv6["vpc-ipv6-cidr-blocks"] = "\n".join(nic.vpc_ipv6_cidrs)
     return _directory(
         {
+            **ipv6,
             "device-number": str(nic.index),
             "interface-id": nic.ec2_id,
             "local-hostname": guestdata.hostname(spec, nic),

@@ -15,7 +15,9 @@ def layout_of(site: Site) -> Layout:
 
 def fabric_of(site: Site) -> Fabric:
     """This machine's part in the cloud's networks, as the settings have it, or what it was told when it joined."""
-    return joined_fabric(site) if site.joined is not None else alone(layout_of(site), site.floating_cidr)
+    return (
+        joined_fabric(site) if site.joined is not None else alone(layout_of(site), site.floating_cidr, site.ipv6_cidr)
+    )
 
 
 def joined_fabric(site: Site) -> Fabric:
@@ -40,5 +42,6 @@ def joined_fabric(site: Site) -> Fabric:
         tls=OvnTlsFiles(key=cloud.own, certificate=cloud.own, ca=cloud.authority),
         tunnels=Tunnels(name, address),
         outside=cloud.floating_cidr or site.floating_cidr,
+        outside_ipv6=cloud.ipv6_cidr or site.ipv6_cidr,
         outside_interface=site.settings.outside_interface or site.kept.get("outside_interface", ""),
     )

@@ -13,7 +13,7 @@ from pileus.model.port import Port
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.sizes import Ident
 from pileus.model.subnet import Subnet
-from pileus.rules import find
+from pileus.rules import find, ipv6
 from pileus.rules import network as network_rules
 from pileus.rules import port as rules
 from pileus.rules.port import NewPort
@@ -67,7 +67,7 @@ def check(interfaces: Sequence[LaunchInterface], most: int) -> None:
         if each.port and each != LaunchInterface(index=each.index, port=each.port):
             text = "An interface that is given has its subnet, groups, addresses and description already."
             raise InvalidValue(text, noun=Port.KIND, reason="combination")
-        if most > 1 and (each.port or each.address or each.secondaries):
+        if most > 1 and (each.port or each.address or each.secondaries or each.ipv6_addresses):
             text = "An interface or an address can be given to one instance only."
             raise InvalidValue(text, noun=Port.KIND, reason="address-count")
         if each.map_public is not None and len(interfaces) > 1:
@@ -96,7 +96,9 @@ def planned(caller: Caller, tx: Reader, interface: LaunchInterface, zone: str) -
 
 
 def addressed(tx: Writer, interfaces: Sequence[PlannedInterface], least: int, most: int) -> list[list[tuple[str, ...]]]:
-    """By interface the addresses of `least` to `most` instances, the primary one first; none is taken twice.
+    """By interface the addresses of `least` to `most` instances, the primary one first, those of IPv6 last.
+
+    None is taken twice.
 
     An interface may have addresses for more instances than another one has. Raises NoCapacity, and InvalidValue for an
     address that cannot be had.
@@ -121,10 +123,13 @@ def _addresses(
         network_rules.free_addresses(tx, subnet, 1, 1, address)
     count = (not interface.address) + interface.more
     if not count:
-        return [(interface.address, *interface.secondaries)]
+        return [(interface.address, *interface.secondaries, *ipv6.addresses_for(tx, subnet, interface))]
     free = network_rules.free_addresses(tx, subnet, least * count, most * count, reserved=reserved)
     whole = len(free) // count * count
-    return [_ordered(interface, free[first : first + count]) for first in range(0, whole, count)]
+    return [
+        (*_ordered(interface, free[first : first + count]), *ipv6.addresses_for(tx, subnet, interface))
+        for first in range(0, whole, count)
+    ]
 
 
 def _ordered(interface: LaunchInterface, free: list[str]) -> tuple[str, ...]:
@@ -142,9 +147,10 @@ def new_port(
         map_public = alone and each.subnet.wanted.map_public
     port = rules.new(
         each.subnet,
-        own,
+        [address for address in own if ":" not in address],
         each.groups,
         tags,
+        ipv6_addresses=[address for address in own if ":" in address],
         instance=instance.uuid,
         index=interface.index,
         map_public=map_public,

@@ -65,9 +65,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The parameters of a launch. Nouns are named by uuid, a flavor by its name; `user_data` is base64.
 
     - `disk` is GiB of the root disk, 0: as much as is needed. `disks` are further ones.
-    - `interfaces` are all of an instance's, in place of `subnet`, `address`, `groups`, `map_public` and
-      `port_description`, which are of the only one. `map_public`: the port's public address is the loopback one; None:
-      as its subnet says.
+    - `interfaces` are all of an instance's, in place of `subnet`, `address`, those of IPv6, `groups`, `map_public` and
+      `port_description`, which are of the only one, and as of a new port. `map_public`: the port's public address is
+      the loopback one; None: as its subnet says.
     - `public_keys` may log in beside that of `keypair`. `password` is root's, or a hash of it as in shadow(5).
     - `files` are put into the guest at its first boot. `metadata` are words of the user's that it is told. With
       `config_drive` a disk tells it, where no metadata service is reached.
@@ -94,6 +94,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: Idents = ()
     subnet: Ident = ""
     address: Ident = ""
+    ipv6_addresses: Idents = ()
+    ipv6_count: int | None = None
     map_public: bool | None = None
     port_description: Description = ""
     interfaces: Annotated[tuple[LaunchInterface, ...], Meta(max_length=bounds.INTERFACES.most)] = ()
@@ -215,7 +217,11 @@ def _check(request: Launch) -> None:
     sizes.check_user_data(request.user_data)
     injection.check_files(request.files)
     interface_plan.check(request.interfaces, request.most)
-    port_rules.check(NewPort(description=request.port_description))
+    port_rules.check(
+        NewPort(
+            description=request.port_description, ipv6_addresses=request.ipv6_addresses, ipv6_count=request.ipv6_count
+        )
+    )
     if request.login_user:
         image_rules.check_login(request.login_user)
     for tags in (request.tags, request.volume_tags, request.port_tags, request.metadata, {"Name": request.name}):
@@ -231,7 +237,7 @@ def _check_count(request: Launch) -> None:
     if request.most > bounds.LAUNCHES.most:
         text = f"A launch has at most {bounds.LAUNCHES.most} instances, not {request.most}."
         raise InvalidValue(text, noun=Instance.KIND, ident=str(request.most), reason="most")
-    if request.address and request.most > 1:
+    if (request.address or request.ipv6_addresses) and request.most > 1:
         raise InvalidValue("An address can be given to one instance only.", reason="address-count")
     if request.name_pool and (not request.name or request.most > 1):
         raise InvalidValue("A unique name is given to one instance only, and is not empty.", reason="combination")
@@ -290,6 +296,8 @@ def _only(request: Launch) -> LaunchInterface:
         subnet=request.subnet,
         groups=request.groups,
         address=request.address,
+        ipv6_addresses=request.ipv6_addresses,
+        ipv6_count=request.ipv6_count,
         map_public=request.map_public,
         description=request.port_description,
     )

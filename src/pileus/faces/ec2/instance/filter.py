@@ -67,6 +67,14 @@ def _group_ids(view: InstanceView) -> Iterable[str]:
     return [group.ec2_id for nic in view.nics for group in nic.groups]
 
 
+def _ipv6_addresses(view: InstanceView) -> Iterable[str]:
+    return [address for nic in view.nics for address in nic.port.assigned.ipv6]
+
+
+def _are_primary(view: InstanceView) -> Iterable[str]:
+    return [flag(value=False) for _ in _ipv6_addresses(view)]
+
+
 def _group_names(view: InstanceView) -> Iterable[str]:
     return [group.name for nic in view.nics for group in nic.groups]
 
@@ -121,6 +129,9 @@ _OWN: dict[str, Filter] = {
             "instance-metadata-tags": "InstanceMetadataTags",
         }.items()
     },
+    **dict.fromkeys(("ipv6-address", "network-interface.ipv6-address"), _ipv6_addresses),
+    "network-interface.ipv6-addresses.ipv6-address": _ipv6_addresses,
+    "network-interface.ipv6-addresses.is-primary-ipv6": _are_primary,
     "owner-id": _one(lambda view: view.project.wanted.account_id),
     "placement-group-name": _one(lambda view: view.together.name if view.together else ""),
     "private-ip-address": _nic(lambda nic: nic.port.assigned.address),
@@ -226,14 +237,13 @@ _ABSENT: dict[str, Filter] = dict.fromkeys(
         *("capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",),
         *("capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",),
         *("host-id", "iam-instance-profile.arn", "iam-instance-profile.id", "iam-instance-profile.name"),
-        *("instance-lifecycle", "ipv6-address", "kernel-id", "network-interface.addresses.association.allocation-id"),
+        *("instance-lifecycle", "kernel-id", "network-interface.addresses.association.allocation-id"),
         *("network-interface.addresses.association.association-id",),
         *("network-interface.addresses.association.carrier-ip",),
         *("network-interface.addresses.association.customer-owned-ip", "network-interface.association.allocation-id"),
         *("network-interface.association.association-id", "network-interface.association.carrier-ip"),
         *("network-interface.association.customer-owned-ip", "network-interface.deny-all-igw-traffic"),
-        *("network-interface.ipv4-prefixes.ipv4-prefix", "network-interface.ipv6-address"),
-        *("network-interface.ipv6-addresses.ipv6-address", "network-interface.ipv6-addresses.is-primary-ipv6"),
+        *("network-interface.ipv4-prefixes.ipv4-prefix",),
         *("network-interface.ipv6-native", "network-interface.ipv6-prefixes.ipv6-prefix"),
         *("network-interface.outpost-arn", "network-interface.requester-id", "network-interface.tag-key"),
         *("network-interface.tag-value", "maintenance-options.auto-recovery"),

@@ -11,7 +11,7 @@ from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance import shape
 from pileus.faces.ec2.instance.template import with_template
 from pileus.faces.ec2.names import check_id
-from pileus.faces.ec2.privateaddress import addresses_of
+from pileus.faces.ec2.privateaddress import addresses_of, ipv6_of
 from pileus.faces.ec2.tag import specified
 from pileus.model import bounds
 from pileus.model.errors import InvalidValue, NotFound, Unsupported
@@ -69,6 +69,7 @@ def form(args: dict[str, Any]) -> Launch:
         user_data="".join(args.get("UserData", "").split()),
         zone=placement.get("AvailabilityZone", ""),
         address=args.get("PrivateIpAddress", ""),
+        **ipv6_of(args),
         tags=tags["instance"],
         volume_tags=tags["volume"],
         port_tags=tags["network-interface"],
@@ -185,6 +186,8 @@ def _check_network(args: dict[str, Any]) -> None:
         ("SecurityGroupIds", "security groups"),
         ("SecurityGroups", "security groups"),
         ("PrivateIpAddress", "private address"),
+        ("Ipv6Addresses", "IPv6 addresses"),
+        ("Ipv6AddressCount", "IPv6 address count"),
     ):
         if interfaces and args.get(name):
             raise InvalidValue(

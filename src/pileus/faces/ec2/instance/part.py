@@ -109,7 +109,7 @@ class InstanceParts:
         interface_item: dict[str, Any] = {
             "Description": port.wanted.description,
             "Groups": self.groups(nic),
-            "Ipv6Addresses": [],
+            "Ipv6Addresses": [{"Ipv6Address": own, "IsPrimaryIpv6": False} for own in port.assigned.ipv6],
             "MacAddress": port.assigned.mac,
             "NetworkInterfaceId": port.ec2_id,
             "OwnerId": owner,

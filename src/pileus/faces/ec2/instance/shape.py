@@ -124,6 +124,7 @@ def _network(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         return {"PrivateDnsName": "", "PublicDnsName": "", "SecurityGroups": []}
     nic = view.nics[0]
     return {
+        "Ipv6Address": nic.port.assigned.ipv6[0] if nic.port.assigned.ipv6 else None,
         "PrivateDnsName": parts.private_name(view),
         "PrivateIpAddress": nic.port.assigned.address,
         "PublicDnsName": parts.public_name(view, nic),

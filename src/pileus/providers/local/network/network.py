@@ -110,7 +110,7 @@ def dhcpv6_options(subnet: str) -> uuids.UUID:
 
 
 def _dhcpv6(rows: NorthboundRows, subnet: SubnetSpec, network: str) -> None:
-    if subnet.ipv6 is None or subnet.ipv6.mode != "dhcpv6":
+    if subnet.ipv6 is None:
         rows.delete("DHCP_Options", dhcpv6_options(subnet.uuid))
         return
     rows.put(

@@ -28,12 +28,12 @@ def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
     before = rows.guard(TABLE, own, spec.revision)
     switch = rows.get("Logical_Switch", uuids.UUID(spec.network))
     options = rows.get("DHCP_Options", uuids.UUID(spec.subnet))
-    if switch is None or options is None:
+    options6 = rows.get("DHCP_Options", dhcpv6_options(spec.subnet)) if spec.ipv6 else None
+    if switch is None or options is None or (spec.ipv6 and options6 is None):
         raise Fault("NetworkMissing", f"network {spec.network} of port {spec.uuid} is not there yet")
     marks_after = {**marks_of(spec), **tag.marks_of_tags(spec.router, spec.network_tags)}
     left_tags = tag.listed(before.external_ids) - tag.listed(marks_after) if before is not None else set()
     address = " ".join((spec.mac, spec.address, *spec.secondaries, *spec.ipv6))
-    options6 = rows.get("DHCP_Options", dhcpv6_options(spec.subnet)) if spec.ipv6 else None
     rows.put(
         TABLE,
         own,
