@@ -288,8 +288,9 @@ def test_network_acls_have_entries_of_ipv6(cloud: Cloud, lab: Lab) -> None:
     assert (entry["Ipv6CidrBlock"], entry["IcmpTypeCode"]) == ("2001:db8::/32", {"Type": 128, "Code": -1})
     (judged,) = ordered(cloud, Router, lab.vpc).acls
     assert len(judged.entries) == 5
+    shared: dict[str, Any] = {
+        "NetworkAclId": ident, "RuleNumber": 91, "Egress": False, "Protocol": "-1", "RuleAction": "deny",
+    }  # fmt: skip
     for member, cidr in (("CidrBlock", "::/0"), ("Ipv6CidrBlock", "0.0.0.0/0")):
         with refused("InvalidParameterValue"):
-            ec2.create_network_acl_entry(
-                NetworkAclId=ident, RuleNumber=91, Egress=False, Protocol="-1", RuleAction="deny", **{member: cidr}
-            )
+            ec2.create_network_acl_entry(**shared, **{member: cidr})

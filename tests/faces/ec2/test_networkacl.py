@@ -129,7 +129,7 @@ def test_entries_are_made_replaced_and_deleted(account: Account, vpc: str) -> No
         ({"PortRange": {"From": 2}}, "MissingParameter"),
         ({"PortRange": {"From": 2, "To": 65536}}, "InvalidParameterValue"),
         ({"CidrBlock": "10.0.0.0/33"}, "InvalidParameterValue"),
-        ({"Ipv6CidrBlock": "::/0"}, "UnsupportedOperation"),
+        ({"Ipv6CidrBlock": "::/0"}, "InvalidParameterCombination"),
         ({"RuleAction": "reject"}, "InvalidParameterValue"),
     ],
 )

@@ -111,7 +111,7 @@ def test_its_addresses_are_named_or_counted(own: Account, subnet: str) -> None:
         ("PrivateIpAddressLimitExceeded", {"SecondaryPrivateIpAddressCount": bounds.ADDRESSES.most}),
         ("InvalidParameterValue", {"SecondaryPrivateIpAddressCount": -1}),
         ("InvalidParameterValue", {"Description": "x" * 256}),
-        ("UnsupportedOperation", {"Ipv6AddressCount": 1}),
+        ("InvalidParameterValue", {"Ipv6AddressCount": 1}),
     ):
         with refused(code):
             made(own, subnet, **more)

@@ -7,7 +7,7 @@ import fcntl
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pileus.model.errors import Fault
@@ -67,7 +67,7 @@ def hand_over(namespace: str, name: str, init: int) -> None:
 
 
 def settle_inside(init: int, name: str, nic: NicSpec) -> bool:
-    """The NIC is called `ethN` in the namespace of the process `init`, has its address, and is up.
+    """The NIC is called `ethN` in the namespace of the process `init`, has its address and those of IPv6, and is up.
 
     False where it is not there, neither by that name with its own MAC nor as `name`. Raises Fault.
     """
@@ -89,6 +89,7 @@ def settle_inside(init: int, name: str, nic: NicSpec) -> bool:
                 fcntl.ioctl(control, request, struct.pack("16s24s", final.encode(), internet))
             flags = struct.unpack_from("h", fcntl.ioctl(control, _SIOCGIFFLAGS, _request(final)), 16)[0]
             fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh", final.encode(), flags | _IFF_UP).ljust(40, b"\0"))
+        _add_ipv6(final, nic.ipv6)
         return True
 
     try:
@@ -97,6 +98,22 @@ def settle_inside(init: int, name: str, nic: NicSpec) -> bool:
         raise Fault("ContainerFailed", f"the container's first process {init} has ended") from error
     except OSError as error:
         raise Fault("TapFailed", f"{final} in the container of the process {init}: {error}") from error
+
+
+def _add_ipv6(name: str, addresses: Sequence[str]) -> None:
+    """Give an interface of this thread's namespace these addresses; its way out is what the router advertises."""
+    if not addresses:
+        return
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
+        index = socket.if_nametoindex(name)
+        for address in addresses:
+            # A struct in6_ifreq.
+            request = struct.pack("=16sIi", socket.inet_pton(socket.AF_INET6, address), 128, index)
+            try:
+                fcntl.ioctl(control, _SIOCSIFADDR, request)
+            except OSError as error:
+                if error.errno != errno.EEXIST:
+                    raise
 
 
 def _mac(control: socket.socket, name: str) -> str:

@@ -1,0 +1,68 @@
+"""A VPC with IPv6 as users make it: a public subnet, and one that leads out one way, with guests in both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.live import veth6
+from tests.live.cloud import LiveCloud, until
+from tests.live.test_floating import OUTSIDE
+from tests.live.test_ipv6 import GATEWAY
+from tests.live.test_vpc import Vpc, said
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.cost(60), pytest.mark.allow_hosts(["127.0.0.0/8", "::/0", OUTSIDE])]
+
+EVERYWHERE = "::/0"
+
+
+def wide(vpc: Vpc) -> str:
+    """Give both subnets ranges of IPv6, the second an egress-only gateway, whose id is returned."""
+    ec2 = vpc.ec2
+    added = ec2.associate_vpc_cidr_block(VpcId=vpc.vpc, AmazonProvidedIpv6CidrBlock=True)
+    cidr = added["Ipv6CidrBlockAssociation"]["Ipv6CidrBlock"]
+    for number, subnet in enumerate((vpc.public, vpc.private), 1):
+        part = cidr.replace("00::/56", f"{number:02x}::/64")
+        ec2.associate_subnet_cidr_block(SubnetId=subnet, Ipv6CidrBlock=part)
+        ec2.modify_subnet_attribute(SubnetId=subnet, AssignIpv6AddressOnCreation={"Value": True})
+    everything: Any = [{"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": EVERYWHERE}]}]
+    ec2.authorize_security_group_ingress(GroupId=vpc.group, IpPermissions=everything)
+    egress = ec2.create_egress_only_internet_gateway(VpcId=vpc.vpc)["EgressOnlyInternetGateway"]
+    ident = egress["EgressOnlyInternetGatewayId"]
+    ec2.create_route(RouteTableId=vpc.tables[0], DestinationIpv6CidrBlock=EVERYWHERE, GatewayId=vpc.gateway)
+    ec2.create_route(RouteTableId=vpc.tables[1], DestinationIpv6CidrBlock=EVERYWHERE, EgressOnlyInternetGatewayId=ident)
+    return ident
+
+
+def test_guests_have_ipv6_of_their_vpc(cloud: LiveCloud, key: Path) -> None:
+    """The public guest is reached from outside; the other one goes out only; each by its own address."""
+    vpc, outside = Vpc(cloud), cloud.layout.netns
+    egress = wide(vpc)
+    public, closed = vpc.guest(vpc.public), vpc.guest(vpc.private)
+    own = [each["Ipv6Address"] for each in (public, closed)]
+    ids = [each["InstanceId"] for each in (public, closed)]
+    ask = f"nc -w 3 {GATEWAY} 8091 </dev/null"
+    server = veth6.server(outside, 8091)
+    try:
+        for ident, address in zip(ids, own, strict=True):
+            until("the guest goes out", lambda i=ident, a=address: said(cloud, i, key, ask) == a)  # type: ignore[misc]
+        until("the public guest is reached", lambda: veth6.pings(outside, own[0]))
+        assert veth6.fetched(outside, own[0], 22).startswith(b"SSH")
+        assert not veth6.pings(outside, own[1])
+        assert not veth6.fetched(outside, own[1], 22)
+        ping = f"ping -6 -c 1 -W 2 {own[1]} >/dev/null && echo yes"
+        until("the guests reach each other", lambda: said(cloud, ids[0], key, ping) == "yes")
+        advertised = "ip -6 route show default | grep -c via"
+        assert said(cloud, ids[0], key, advertised) == "1"
+        vpc.ec2.delete_egress_only_internet_gateway(EgressOnlyInternetGatewayId=egress)
+        until("its way out is gone", lambda: not said(cloud, ids[1], key, ask))
+    finally:
+        server.close()
+    assert "All is well" in cloud.pileus("doctor")
+    vpc.delete()
+    uuids = tuple(ident.partition("-")[2][:8] for ident in (vpc.vpc, vpc.public, vpc.private))
+    until("nothing is left in the engine", lambda: not cloud.left(uuids))
