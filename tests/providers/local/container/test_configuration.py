@@ -118,6 +118,8 @@ def test_interfaces_come_with_their_addresses() -> None:
     assert said["lxc.net.0.ipv4.gateway"] == ["10.98.0.1"]
     spec = specs.instance(nics=(specs.nic(), specs.nic(uuid="b", index=1, address="10.98.0.6")))
     assert "lxc.net.1.name = eth1" in configuration(spec, PLACES)
+    wide = specs.instance(nics=(specs.nic(ipv6=("fd00::5", "fd00::6")),))
+    assert configuration(wide, PLACES).count("lxc.net.0.ipv6.address = fd00::") == 2
     assert configuration(spec, PLACES).count("ipv4.gateway") == 1
 
 

@@ -167,6 +167,8 @@ def _interfaces(spec: InstanceSpec, paths: ContainerPaths) -> list[str]:
             f"{own}.name = eth{nic.index}",
             f"{own}.flags = up",
             f"{own}.ipv4.address = {nic.address}/{cidr.prefixlen} {cidr.broadcast_address}",
+            # What else is on the link, and the way out, is told by router advertisements.
+            *(f"{own}.ipv6.address = {address}/128" for address in nic.ipv6),
         ]
         if at == 0:
             lines.append(f"{own}.ipv4.gateway = {nic.gateway}")
