@@ -32,7 +32,7 @@ def wide(vpc: Vpc) -> str:
     everything: Any = [{"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": EVERYWHERE}]}]
     ec2.authorize_security_group_ingress(GroupId=vpc.group, IpPermissions=everything)
     egress = ec2.create_egress_only_internet_gateway(VpcId=vpc.vpc)["EgressOnlyInternetGateway"]
-    ident = egress["EgressOnlyInternetGatewayId"]
+    ident = str(egress["EgressOnlyInternetGatewayId"])
     ec2.create_route(RouteTableId=vpc.tables[0], DestinationIpv6CidrBlock=EVERYWHERE, GatewayId=vpc.gateway)
     ec2.create_route(RouteTableId=vpc.tables[1], DestinationIpv6CidrBlock=EVERYWHERE, EgressOnlyInternetGatewayId=ident)
     return ident

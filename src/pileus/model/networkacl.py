@@ -38,7 +38,7 @@ OPEN = (AclEntry(number=100), AclEntry(number=100, egress=True))
 """The entries of a new default ACL, which allow everything."""
 
 OPEN_IPV6 = (AclEntry(number=101, cidr="::/0"), AclEntry(number=101, egress=True, cidr="::/0"))
-"""Those of the default ACL of a router with ranges of IPv6, beside the others."""
+"""The further entries of the default ACL of a router with ranges of IPv6."""
 
 
 class Wanted(Part, frozen=True, kw_only=True):

@@ -293,4 +293,4 @@ def test_network_acls_have_entries_of_ipv6(cloud: Cloud, lab: Lab) -> None:
     }  # fmt: skip
     for member, cidr in (("CidrBlock", "::/0"), ("Ipv6CidrBlock", "0.0.0.0/0")):
         with refused("InvalidParameterValue"):
-            ec2.create_network_acl_entry(**shared, **{member: cidr})
+            ec2.create_network_acl_entry(**{**shared, member: cidr})
