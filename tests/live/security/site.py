@@ -21,7 +21,7 @@ from pileus.model import addresses
 from pileus.model.instance import Power
 from pileus.model.provider import BodyRef
 from pileus.model.securitygroup import Rule
-from pileus.model.spec import Ingress, InstanceSpec, NetworkSpec, NicSpec, PortSpec
+from pileus.model.spec import Ingress, InstanceSpec, NetworkSpec, NicSpec, PortSpec, SourceSpec
 from pileus.providers.local.engine.daemons import enter
 from pileus.providers.local.guestnet import GuestNet
 from tests.live import veth
@@ -159,7 +159,11 @@ def routed(layout: Layout, provider: NetworkProvider, number: int) -> Cloud:
     own = str(ipaddress.IPv4Network(outside)[number])
     cloud.write(
         msgspec.structs.replace(
-            cloud.router, cidr="10.41.0.0/16", address=own, outside=outside, revision=cloud.revision()
+            cloud.router,
+            sources=(SourceSpec(cidr="10.41.0.0/16", address=own),),
+            address=own,
+            outside=outside,
+            revision=cloud.revision(),
         )
     )
     return cloud
