@@ -212,7 +212,7 @@ def fill(cloud: Cloud, owner: str, count: int) -> None:
         tx.limited = False
         flavor = tx.list(Flavor)[0]
         routers, networks, subnets = _network(owner, count)
-        rules = (Rule(id=new_ec2("sgr"), cidr="10.0.0.0/8"), anywhere())
+        rules = (Rule(id=new_ec2("sgr"), cidr="10.0.0.0/8"), *anywhere())
         groups = [
             SecurityGroup(
                 uuid=new_uuid(), project=owner, name=f"s{i}", wanted=GroupWanted(router=routers[0].uuid, rules=rules)

@@ -111,7 +111,6 @@ def test_a_token_makes_one_template_and_one_version(account: Account) -> None:
         ({"Placement": {"Tenancy": "dedicated"}}, "UnsupportedOperation"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 1}}]}, "UnsupportedOperation"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/vda", "Ebs": {"VolumeSize": 0}}]}, "InvalidParameterValue"),
-        ({"NetworkInterfaces": [{"DeviceIndex": 0, "Ipv6AddressCount": 1}]}, "UnsupportedOperation"),
         ({"NetworkInterfaces": [{"DeviceIndex": 0}], "SecurityGroupIds": ["sg-1"]}, "InvalidParameterCombination"),
         ({"UserData": "!!"}, "InvalidUserData.Malformed"),
         ({"UserData": base64.b64encode(b"x" * 20_000).decode()}, "InvalidParameterValue"),
