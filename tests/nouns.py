@@ -9,6 +9,7 @@ from pileus.model.caller import Caller
 from pileus.model.dhcpoptionset import Wanted as Options
 from pileus.model.placementgroup import Wanted as GroupWanted
 from pileus.model.project import Project
+from pileus.model.transitgateway import Wanted as TransitGatewayWanted
 from pileus.rules.core import Core
 from pileus.rules.port import NewPort
 from pileus.verbs import (
@@ -26,8 +27,11 @@ from pileus.verbs import (
     port,
     prefixlist,
     router,
+    routerattachment,
     routetable,
     securitygroup,
+    subnet,
+    transitgateway,
 )
 
 Make = Callable[[Caller, Core, str, Mapping[str, str]], object]
@@ -46,6 +50,14 @@ def make_peering(caller: Caller, core: Core) -> object:
         account = tx.need(Project, caller.project).wanted.account_id
     asked = router.create(caller, core, "10.250.0.0/16").ec2_id
     return peering.create(caller, core, network.routers(caller, core)[0].uuid, asked, account)
+
+
+def make_routerattachment(caller: Caller, core: Core) -> object:
+    """Attach a new router with a subnet to a new transit gateway."""
+    gateway = transitgateway.create(caller, core, TransitGatewayWanted())
+    attached = router.create(caller, core, "10.249.0.0/16")
+    of_router = subnet.create(caller, core, attached.uuid, "10.249.1.0/24")
+    return routerattachment.create(caller, core, gateway.uuid, attached.uuid, [of_router.uuid])
 
 
 def _routetable(caller: Caller, core: Core, _: str, tags: Mapping[str, str]) -> object:
@@ -73,6 +85,7 @@ MAKE: Final[dict[str, Make]] = {
     "placementgroup": lambda caller, core, name, tags: placementgroup.create(caller, core, name, GroupWanted(), tags),
     "prefixlist": lambda caller, core, name, tags: prefixlist.create(caller, core, name, 5, tags=tags),
     "routetable": _routetable,
+    "transitgateway": lambda caller, core, _, tags: transitgateway.create(caller, core, TransitGatewayWanted(), tags),
     "securitygroup": lambda caller, core, name, tags: securitygroup.create(caller, core, name, "d", tags=tags),
 }
 """By the kind of the noun. A kind of noun with a quota belongs here, or to OTHERWISE."""
@@ -87,8 +100,10 @@ OTHERWISE: Final = {
     "peering",
     "port",
     "router",
+    "routerattachment",
     "routetable",
     "subnet",
+    "transittable",
     "volume",
 }
 """The kinds of nouns with a quota that tests make in other ways: of a user, of bytes, or together with others."""

@@ -26,7 +26,7 @@ from pileus.model.errors import Fault
 from pileus.model.noun import NEVER, Revision
 from pileus.model.provider import BodyRef
 from pileus.model.securitygroup import Rule
-from pileus.model.spec import NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec, Spec, SubnetSpec
+from pileus.model.spec import NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec, Spec, SubnetSpec, TransitGatewaySpec
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.engine.daemons import daemons, enter
 from pileus.providers.local.layout import Layout, localport_name
@@ -135,7 +135,7 @@ class Cloud:
     def close(self) -> None:
         for guest in self.guests:
             guest.close()
-        order = ("port", "securitygroup", "network", "router")
+        order = (TransitGatewaySpec.KIND, "port", "securitygroup", "network", "router")
         for spec in sorted(self.made, key=lambda spec: order.index(spec.KIND)):
             self.provider.remove(BodyRef(kind=spec.KIND, uuid=spec.uuid, revision=self.revision()))
         assert list(self.provider.scan()) == []

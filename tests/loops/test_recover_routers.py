@@ -13,10 +13,25 @@ from pileus.model.internetgateway import InternetGateway
 from pileus.model.networkacl import AclEntry, NetworkAcl
 from pileus.model.peering import Peering
 from pileus.model.project import Project
+from pileus.model.routerattachment import RouterAttachment
 from pileus.model.routetable import RouteTable
 from pileus.model.subnet import Subnet
+from pileus.model.transitgateway import TransitGateway
+from pileus.model.transitgateway import Wanted as TransitGatewayWanted
+from pileus.model.transittable import TransitTable
 from pileus.rules import recount
-from pileus.verbs import dhcpoptionset, internetgateway, networkacl, peering, router, routetable, subnet
+from pileus.verbs import (
+    dhcpoptionset,
+    internetgateway,
+    networkacl,
+    peering,
+    router,
+    routerattachment,
+    routetable,
+    subnet,
+    transitgateway,
+    transittable,
+)
 from tests import databases
 from tests.loops.test_recover import Process, empty, replaced
 
@@ -27,13 +42,16 @@ if TYPE_CHECKING:
     from pileus.model.router import Router
     from tests.site import Site
 
-CARRIED: tuple[type[Noun], ...] = (DhcpOptionSet, InternetGateway, NetworkAcl, Peering, RouteTable)
+CARRIED: tuple[type[Noun], ...] = (
+    *(DhcpOptionSet, InternetGateway, NetworkAcl, Peering, RouteTable),
+    *(TransitGateway, RouterAttachment, TransitTable),
+)
 
 
 def carried(site: Site) -> dict[str, tuple[object, ...]]:
     """The nouns that records of routers carry, by public id."""
     with site.store.read() as tx:
-        nouns = [noun for cls in CARRIED for noun in tx.list(cls)]
+        nouns = [noun.recorded() for cls in CARRIED for noun in tx.list(cls)]
     return {noun.ec2_id: (noun.uuid, noun.project, noun.tags, noun.wanted, noun.assigned) for noun in nouns}
 
 
@@ -60,9 +78,13 @@ def test_all_that_a_router_carries_comes_back(site: Site, ann: Caller, tiny: Ima
     link = peered(site, ann, own, other, bob)
     table = routetable.create(ann, core, own.uuid)
     routetable.add_route(ann, core, table.uuid, "10.2.0.0/16", "peering", link.uuid)
+    hub = transitgateway.create(ann, core, TransitGatewayWanted(), {"Name": "hub"})
+    attachment = routerattachment.create(ann, core, hub.uuid, own.uuid, [filtered.uuid], tags={"Name": "attached"})
+    transittable.add_route(ann, core, hub.wanted.association, "10.3.0.0/16", attachment.uuid)
+    routetable.add_route(ann, core, table.uuid, "10.3.0.0/16", "transitgateway", hub.uuid)
     site.settle()
     before = carried(site)
-    assert {options.ec2_id, acl.ec2_id, link.ec2_id, table.ec2_id} < before.keys()
+    assert {options.ec2_id, acl.ec2_id, link.ec2_id, table.ec2_id, hub.ec2_id, attachment.ec2_id} < before.keys()
     replaced(site, empty())
     Process(site).opened()
     assert carried(site) == before

@@ -28,10 +28,15 @@ from pileus.model.spec import (
     ImageSpec,
     InstanceSpec,
     NetworkSpec,
+    PeeringSpec,
     PortSpec,
     RouterSpec,
+    RouteSpec,
+    RouteTableSpec,
     SecurityGroupSpec,
+    Spec,
     SubnetSpec,
+    TransitGatewaySpec,
 )
 
 if TYPE_CHECKING:
@@ -344,13 +349,21 @@ class NetworkContract:
         floating = FloatingIpSpec(
             uuid=str(uuid.uuid4()), address="198.51.100.20", port=port.uuid, private=port.address, router=router.uuid
         )
-        specs: list[RouterSpec | SecurityGroupSpec | NetworkSpec | PortSpec | FloatingIpSpec] = [
+        link = PeeringSpec(
+            uuid=str(uuid.uuid4()), side="accepter", address="240.0.0.6", other="240.0.0.5", mac=port.mac
+        )
+        route = RouteSpec(cidr="10.99.0.0/24", target="peering", peering=link.uuid)
+        transit = TransitGatewaySpec(
+            uuid=str(uuid.uuid4()), links=(link,), tables=(RouteTableSpec(uuid=str(uuid.uuid4()), routes=(route,)),)
+        )
+        specs: list[Spec] = [
             router,
             SecurityGroupSpec(uuid=group, rules=(rule,), record='[{"kind": "its row, with \\"quotes\\" and ü"}]'),
             network,
             port,
             floating,
             FloatingIpSpec(uuid=str(uuid.uuid4()), address="198.51.100.21"),
+            transit,
         ]
         for spec in specs:
             for revision in ((1, 5), (1, 5), (1, 4)):

@@ -12,13 +12,16 @@ from pileus.model.natgateway import NatGateway
 from pileus.model.noun import only
 from pileus.model.peering import Peering
 from pileus.model.port import Port
+from pileus.model.routerattachment import RouterAttachment
 from pileus.model.spec import NetworkAclSpec, OneWayRange, PeeringSpec, RouteSpec, RouteTableSpec, SourceSpec
 from pileus.rules.networkacl import acls_of, subnets_by_acl
 from pileus.rules.prefixlist import expanded_routes, lists_of
 from pileus.rules.routetable import LINK_LOCAL, subnets_of, table_of, tables_of, targets_of
+from pileus.rules.transitgateway import attachments_of
 
 if TYPE_CHECKING:
     from pileus.model.noun import Noun
+    from pileus.model.peering import Side
     from pileus.model.router import Router
     from pileus.model.routetable import NetworkRoute, RouteTable
     from pileus.store.reader import Reader
@@ -118,20 +121,20 @@ class Linking(NamedTuple):
 
 
 def linking(tx: Reader, router: Router) -> Linking:
-    """The links of a router to others; peerings that it asked for are carried by its record."""
+    """The links of a router to others and to transit gateways; its record carries peerings that it asked for."""
     peerings = [peering for peering in tx.referring(Peering, [router.uuid]) if not peering.wanted.gone]
-    specs = tuple(_link(peering, router) for peering in peerings if peering.is_active)
-    return Linking(specs, [peering for peering in peerings if peering.wanted.router == router.uuid])
+    specs = [_link(peering, peering.side(router.uuid)) for peering in peerings if peering.is_active]
+    specs += [_link(attachment, "requester") for attachment in attachments_of(tx, [router.uuid])]
+    return Linking(tuple(specs), [peering for peering in peerings if peering.wanted.router == router.uuid])
 
 
-def _link(peering: Peering, router: Router) -> PeeringSpec:
-    side = peering.side(router.uuid)
+def _link(link: Peering | RouterAttachment, side: Side) -> PeeringSpec:
     return PeeringSpec(
-        uuid=peering.uuid,
+        uuid=link.uuid,
         side=side,
-        address=peering.address(side),
-        other=peering.address("accepter" if side == "requester" else "requester"),
-        mac=derived_mac(peering.uuid, side),
+        address=link.address(side),
+        other=link.address("accepter" if side == "requester" else "requester"),
+        mac=derived_mac(link.uuid, side),
     )
 
 
@@ -146,8 +149,8 @@ def _route(route: NetworkRoute, targets: dict[str, Noun]) -> RouteSpec:
                 return RouteSpec(cidr=route.cidr, target="nowhere")
             address = port.assigned.ipv6[0]
         return RouteSpec(cidr=route.cidr, target="address", address=address, subnet=subnet)
-    for peering in only(Peering, [target]):
-        return RouteSpec(cidr=route.cidr, target="peering", peering=peering.uuid)
+    if isinstance(target, Peering | RouterAttachment):
+        return RouteSpec(cidr=route.cidr, target="peering", peering=target.uuid)
     return RouteSpec(cidr=route.cidr)
 
 

@@ -7,7 +7,7 @@ import secrets
 import uuid
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_EC2 = re.compile(r"([a-z]+)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_EC2 = re.compile(r"([a-z]+(?:-[a-z]+)*)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 
 
 def new_uuid() -> str:
@@ -34,7 +34,7 @@ def new_ec2(prefix: str) -> str:
 def is_ec2(prefix: str, ident: str) -> bool:
     """Whether `ident` has the form that Amazon gives ids with `prefix`."""
     match = _EC2.fullmatch(ident)
-    return bool(match) and ident.startswith(prefix + "-")
+    return match is not None and match[1] == prefix
 
 
 def new_account() -> str:

@@ -23,9 +23,12 @@ from pileus.model.port import Port
 from pileus.model.prefixlist import PrefixList
 from pileus.model.project import Project
 from pileus.model.router import Router
+from pileus.model.routerattachment import RouterAttachment
 from pileus.model.routetable import RouteTable
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
+from pileus.model.transitgateway import TransitGateway
+from pileus.model.transittable import TransitTable
 from pileus.model.user import User
 from pileus.model.volume import Volume
 
@@ -55,6 +58,9 @@ NOUNS: dict[str, type[Noun]] = {
         NatGateway,
         NetworkAcl,
         Peering,
+        TransitGateway,
+        RouterAttachment,
+        TransitTable,
         RouteTable,
         Host,
     )

@@ -16,6 +16,11 @@ Status = Literal["pending", "active", "rejected", "failed"]
 Side = Literal["requester", "accepter"]
 
 
+def link_address(link: int, side: Side) -> str:
+    """The address of one end of the link with this number."""
+    return str(ipaddress.IPv4Network(LINKS)[4 * link + (1 if side == "requester" else 2)])
+
+
 class Wanted(Part, frozen=True, kw_only=True):
     """`router` asks for a link with `peer`, whose project is `peer_project`; both are empty in one that failed.
 
@@ -77,4 +82,4 @@ class Peering(Noun, frozen=True, kw_only=True):
 
     def address(self, side: Side) -> str:
         """The address of one end of the link."""
-        return str(ipaddress.IPv4Network(LINKS)[4 * self.assigned.link + (1 if side == "requester" else 2)])
+        return link_address(self.assigned.link, side)

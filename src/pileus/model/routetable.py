@@ -8,7 +8,7 @@ from pileus.model import bounds
 from pileus.model.errors import QuotaExceeded
 from pileus.model.noun import Claim, Keeper, Noun, Part, Ref
 
-Target = Literal["egressgateway", "internetgateway", "natgateway", "peering", "port"]
+Target = Literal["egressgateway", "internetgateway", "natgateway", "peering", "port", "transitgateway"]
 
 
 class NetworkRoute(Part, frozen=True, kw_only=True):

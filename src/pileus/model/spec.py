@@ -196,13 +196,17 @@ class NetworkAclSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class PeeringSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The router's own end of a link to another router: its `address` and `mac`, and the address of the other end."""
+    """The router's own end of a link to another router: its `address` and `mac`, and the address of the other end.
+
+    What comes over the link goes by the route table `table` (a uuid); if that is empty, to the router's own subnets.
+    """
 
     uuid: str
     side: Side
     address: str
     other: str
     mac: str
+    table: str = ""
 
 
 class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -262,6 +266,17 @@ class SubnetIpv6Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     gateway: str
     mode: Ipv6Mode = "dhcpv6"
     one_way: tuple[OneWayRange, ...] = ()
+
+
+class TransitGatewaySpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="transitgateway"):
+    """A logical router between the routers at the other ends of `links`, each of which names one of `tables`.
+
+    A route of these leads over a link, or nowhere.
+    """
+
+    KIND: ClassVar[str] = "transitgateway"
+    tables: tuple[RouteTableSpec, ...] = ()
+    links: tuple[PeeringSpec, ...] = ()
 
 
 class SubnetSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,7 +1,7 @@
 """Nouns without bodies that the engine's orders carry, when a store is recovered: deletions that the copy lost.
 
-An order of a router or a network carries all nouns that it owns. A later one than the copy knows, which lacks a noun
-of the copy, says that the noun was deleted after the copy was made.
+An order of a router, a network or a transit gateway carries all nouns that it owns. A later one than the copy knows,
+which lacks a noun of the copy, says that the noun was deleted after the copy was made.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pileus.model.internetgateway import InternetGateway
 from pileus.model.natgateway import NatGateway
 from pileus.model.nouns import NOUNS
 from pileus.model.peering import Peering
+from pileus.model.routerattachment import RouterAttachment
 from pileus.model.subnet import Subnet
 from pileus.rules import adopt, network
 from pileus.rules import peering as peering_rules
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
-OWNERS = ("router", "network")
+OWNERS = ("router", "network", "transitgateway")
 """Kinds whose orders carry nouns that they own."""
 CARRIED = {cls.KIND: cls for cls in NOUNS.values() if not cls.KEEPER and "engine" in cls.CONTEXT_OF}
 """The nouns that orders carry, by kind, in the order of making."""
@@ -85,18 +86,21 @@ def _delete(tx: Writer, noun: Noun) -> bool:
 def give_way(tx: Writer, losers: Collection[str]) -> bool:
     """Have nouns that lost a claim to another take another value, or end where there is none; whether any did."""
     peerings, gateways = tx.many(Peering, losers), tx.many(InternetGateway, losers)
+    attachments = tx.many(RouterAttachment, losers)
     for peering in peerings.values():
-        _give_way_peering(tx, peering)
+        _give_way_link(tx, peering)
+    for attachment in attachments.values():
+        _give_way_link(tx, attachment)
     for gateway in gateways.values():
         tx.want(gateway, gateway.uncarried())
     nats = tx.many(NatGateway, losers)
     for nat in nats.values():
         _give_way_nat(tx, nat)
-    return bool(peerings or gateways or nats)
+    return bool(peerings or attachments or gateways or nats)
 
 
-def _give_way_peering(tx: Writer, peering: Peering) -> None:
-    """Another link for an active one; the end of one whose routers have another peering."""
+def _give_way_link(tx: Writer, peering: Peering | RouterAttachment) -> None:
+    """Another link for an active one; the end of one whose ends have another."""
     pair, *links = peering.claims()
     holder = tx.claimed(*pair)
     if holder is not None and holder[1] != peering.uuid:

@@ -17,6 +17,8 @@ from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.routetable import NetworkRoute, RouteTable, Wanted
 from pileus.model.subnet import Subnet
+from pileus.model.transitgateway import TransitGateway
+from pileus.rules.transitgateway import attachments_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,7 +51,10 @@ def gateway_of(tx: Reader, router: str) -> InternetGateway | None:
 
 
 def targets_of(tx: Reader, router: str, tables: Iterable[RouteTable]) -> dict[str, Noun]:
-    """The nouns, by uuid, that routes of a router's tables lead to and that are there; and its internet gateway."""
+    """The nouns, by uuid, that routes of a router's tables lead to and that are there; and its internet gateway.
+
+    A transit gateway's is the router's attachment to it.
+    """
     routes = [route for table in tables for route in table.wanted.routes]
     gateway = gateway_of(tx, router)
     egress = tx.many(EgressGateway, [route.uuid for route in routes if route.target == EgressGateway.KIND])
@@ -57,12 +62,15 @@ def targets_of(tx: Reader, router: str, tables: Iterable[RouteTable]) -> dict[st
     ports = tx.many(Port, [route.uuid for route in routes if route.target == Port.KIND])
     peerings = tx.many(Peering, [route.uuid for route in routes if route.target == Peering.KIND])
     links = [peering for peering in peerings.values() if peering.is_active]
+    hubs = {route.uuid for route in routes if route.target == TransitGateway.KIND}
+    attachments = {each.wanted.gateway: each for each in attachments_of(tx, [router] if hubs else [])}
     living = [
         noun
         for noun in (*egress.values(), *nats.values(), *ports.values())
         if noun.gone is None and not noun.wanted.gone
     ]
-    return {noun.uuid: noun for noun in (*([gateway] if gateway else []), *living, *links)}
+    targets: dict[str, Noun] = {noun.uuid: noun for noun in (*([gateway] if gateway else []), *living, *links)}
+    return targets | {hub: attachment for hub, attachment in attachments.items() if hub in hubs}
 
 
 def subnets_of(tx: Reader, router: str) -> list[Subnet]:

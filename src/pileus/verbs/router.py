@@ -16,6 +16,7 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.rules import find, ipv6, networkacl, routetable, securitygroup
 from pileus.rules.defaultnetwork import add_default_network
 from pileus.rules.network import check_range
+from pileus.rules.transitgateway import wake_gateways_of
 from pileus.verbs.peering import withdraw
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def add_range(caller: Caller, core: Core, uuid: str, cidr: str) -> Range:
         added = Range(id=new_ec2("vpc-cidr-assoc"), cidr=cidr)
         router = tx.want(router, msgspec.structs.replace(router.wanted, ranges=(*router.wanted.ranges, added)))
         tx.add_journal_line(caller, router, "router.modify", outcome="done")
+        wake_gateways_of(tx, uuid)
         return added
 
 
@@ -148,6 +150,7 @@ def remove_range(caller: Caller, core: Core, ident: str) -> tuple[Router, Range]
                 changed = tx.want(router, wanted)
                 tx.add_journal_line(caller, changed, "router.modify", goal=changed.generation)
                 tx.wake(changed)
+                wake_gateways_of(tx, router.uuid)
                 return changed, each
     text = f"The association '{ident}' does not exist."
     raise NotFound(text, noun=Router.KIND, ident=ident, reason="range")

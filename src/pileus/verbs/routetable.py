@@ -18,8 +18,10 @@ from pileus.model.peering import Peering
 from pileus.model.port import Port
 from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
+from pileus.model.routerattachment import RouterAttachment
 from pileus.model.routetable import NetworkRoute, RouteTable, SubnetAssociation, Wanted
 from pileus.model.subnet import Subnet
+from pileus.model.transitgateway import TransitGateway
 from pileus.rules import find
 from pileus.rules import port as port_rules
 from pileus.rules.routetable import (
@@ -259,6 +261,12 @@ def _led(caller: Caller, tx: Reader, table: RouteTable, destination: str, target
         ends = (peering.wanted.router, peering.wanted.peer)
         router_uuid = table.wanted.router if table.wanted.router in ends else ""
         route = NetworkRoute(cidr=destination, target="peering", uuid=ident)
+    elif target == TransitGateway.KIND:
+        gateway = find.living(caller, tx, TransitGateway, ident)
+        if tx.claimed(RouterAttachment.KIND, f"{gateway.uuid}/{table.wanted.router}") is None:
+            raise find.absent(TransitGateway, [ident])
+        router_uuid = table.wanted.router
+        route = NetworkRoute(cidr=destination, target="transitgateway", uuid=ident)
     else:
         network = find.living(caller, tx, Port, ident).wanted.network
         router_uuid = tx.need(Network, network).wanted.router or ""

@@ -112,4 +112,4 @@ def test_refusals(account: Account) -> None:
     with refused("InvalidParameterValue", match="filter"):
         account.ec2.describe_network_acls(Filters=filtered("colour", "red"))
     with refused("UnsupportedOperation"):
-        account.ec2.create_transit_gateway()
+        account.ec2.create_vpn_gateway(Type="ipsec.1")

@@ -11,6 +11,7 @@ import pytest
 from pileus.faces.ec2.call import ACTIONS
 from pileus.faces.ec2.listed import EMPTY
 from pileus.faces.wire.model import ServiceModel
+from tests.faces.ec2 import transit
 from tests.faces.ec2.cloud import code_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ WITHOUT = {
     "CreateLaunchTemplate",
     "CreateManagedPrefixList",
     "CreatePlacementGroup",
+    "CreateTransitGateway",
     "DescribeAccountAttributes",
     "DescribeAvailabilityZones",
     "DescribeInstanceTypeOfferings",
@@ -99,6 +101,9 @@ NAMED = {
     "SecurityGroupRuleIds": ("rule", NO_RULE),
     "SnapshotIds": ("snapshot", "InvalidSnapshot.NotFound"),
     "SubnetIds": ("subnet", "InvalidSubnetID.NotFound"),
+    "TransitGatewayAttachmentIds": ("attached", transit.NO_ATTACHMENT),
+    "TransitGatewayIds": ("hub", transit.NO_GATEWAY),
+    "TransitGatewayRouteTableIds": ("hub_table", NO_TABLE),
     "VolumeIds": ("volume", "InvalidVolume.NotFound"),
     "VpcIds": ("vpc", NO_VPC),
     "VpcPeeringConnectionIds": ("peering", NO_PEERING),
@@ -263,6 +268,7 @@ ATTEMPTS: list[Attempt] = [
             ("my_table", {"NetworkInterfaceId": "{port}"}, NO_PORT),
             ("my_table", {"InstanceId": "{instance}"}, NO_INSTANCE),
             ("my_table", {"VpcPeeringConnectionId": "{peering}"}, NO_PEERING),
+            ("my_spoke_table", {"TransitGatewayId": "{hub}"}, transit.NO_GATEWAY),
         )
     ),
     ("DeleteRoute", {"RouteTableId": "{table}", "DestinationCidrBlock": "0.0.0.0/0"}, NO_TABLE),
@@ -311,6 +317,7 @@ ATTEMPTS: list[Attempt] = [
         (f"{verb}VpcPeeringConnection{more}", {"VpcPeeringConnectionId": "{peering}"}, NO_PEERING)
         for verb, more in (("Accept", ""), ("Reject", ""), ("Delete", ""), ("Modify", "Options"))
     ),
+    *transit.ATTEMPTS,
     ("CreateNetworkInterface", {"SubnetId": "{subnet}"}, NO_SUBNET),
     ("CreateNetworkInterface", {"SubnetId": "{my_subnet}", "SecurityGroupId.1": "{group}"}, NO_GROUP),
     ("DeleteNetworkInterface", {"NetworkInterfaceId": "{port}"}, NO_PORT),
@@ -454,6 +461,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "template_name": f"template-{name}",
         "number": account.number,
         **parts_of_a_vpc(account, shown["VpcId"]),
+        **transit.holdings(account),
     }
 
 

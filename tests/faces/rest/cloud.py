@@ -80,6 +80,7 @@ class Cloud:
             make(caller, self.core, name, {})
         nouns.make_natgateway(caller, self.core)
         nouns.make_peering(caller, self.core)
+        nouns.make_routerattachment(caller, self.core)
 
     def image(self) -> str:
         """The name of a public image."""

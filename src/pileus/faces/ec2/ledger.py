@@ -66,7 +66,12 @@ FAMILIES = (
         r"Byoip|PublicIpv4Pool|Ipv6Pool|AddressTransfer",
         "the operator configures the public addresses of the cloud",
     ),
-    Family("Transit gateways", r"TransitGateway", "VPCs are connected by peering alone"),
+    Family(
+        "Transit gateways beyond VPCs",
+        r"TransitGateway(Client|Connect|Metering|Multicast|NetworkFunction|Peering|Policy)|GatewayRouteTableAnnouncement"
+        r"|TransitGatewayAttachmentNat|TransitGatewayPrefixListReference|ExportTransitGateway",
+        "transit gateways connect VPCs of one region and account alone",
+    ),
     Family("VPN", r"Vpn|CustomerGateway|Vgw", "this cloud has no VPN"),
     Family("Route servers", r"RouteServer", "this cloud speaks no BGP"),
     Family("PrivateLink", r"VpcEndpoint", "this cloud has no endpoints of services"),

@@ -51,10 +51,6 @@ EMPTY = {
     "DescribeSpotInstanceRequests": Listed(
         "SpotInstanceRequests", "SpotInstanceRequestIds", "InvalidSpotInstanceRequestID.NotFound"
     ),
-    "DescribeTransitGatewayAttachments": Listed(
-        "TransitGatewayAttachments", "TransitGatewayAttachmentIds", "InvalidTransitGatewayAttachmentID.NotFound"
-    ),
-    "DescribeTransitGateways": Listed("TransitGateways", "TransitGatewayIds", "InvalidTransitGatewayID.NotFound"),
     "DescribeVolumesModifications": Listed("VolumesModifications", "VolumeIds", "InvalidVolume.NotFound"),
     "DescribeVpcEndpoints": Listed("VpcEndpoints", "VpcEndpointIds", "InvalidVpcEndpointId.NotFound"),
     "DescribeVpnConnections": Listed("VpnConnections", "VpnConnectionIds", "InvalidVpnConnectionID.NotFound"),

@@ -21,6 +21,7 @@ from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
 from pileus.model.routetable import NetworkRoute, RouteTable
 from pileus.model.subnet import Subnet
+from pileus.model.transitgateway import TransitGateway
 from pileus.rules import find
 from pileus.verbs import routetable as verbs
 from pileus.verbs.routetable import RouteTableView
@@ -32,6 +33,7 @@ TARGETS: dict[str, type[Noun]] = {
     "NetworkInterfaceId": Port,
     "InstanceId": Instance,
     "VpcPeeringConnectionId": Peering,
+    "TransitGatewayId": TransitGateway,
 }
 """The parameters that name what a route leads to, and the nouns that they name."""
 
@@ -83,7 +85,7 @@ def replace_association(call: Call) -> dict[str, Any]:
 
 @action("CreateRoute")
 def create_route(call: Call) -> dict[str, Any]:
-    """Lead a range to an internet gateway, a NAT gateway, an instance, a network interface or a peering connection."""
+    """Lead a range to an internet, NAT or transit gateway, an instance, a network interface or a peering connection."""
     verbs.add_route(call.caller, call.core, _uuid(call), _destination(call), *_target(call))
     return {"Return": True}
 
@@ -212,6 +214,11 @@ _FILTERS = filters.of_members(
         "route.gateway-id": "Routes.GatewayId",
         "route.origin": "Routes.Origin",
         "route.state": "Routes.State",
+        "route.transit-gateway-id": "Routes.TransitGatewayId",
     },
     absent=("association.gateway-id", "route.transit-gateway-id"),
+    absent=(
+        *("association.gateway-id", "route.destination-ipv6-cidr-block"),
+        *("route.egress-only-internet-gateway-id",),
+    ),
 )

@@ -25,11 +25,14 @@ _TYPES = {
     "peering": "vpc-peering-connection",
     "routetable": "route-table",
     "router": "vpc",
+    "routerattachment": "transit-gateway-attachment",
     "securitygroup": "security-group",
     "securitygrouprule": "security-group-rule",
     "port": "network-interface",
     "floatingip": "elastic-ip",
     "placementgroup": "placement-group",
+    "transitgateway": "transit-gateway",
+    "transittable": "transit-gateway-route-table",
 }
 """Amazon's names of resource types, where they are not the noun's."""
 
@@ -97,7 +100,7 @@ def _targets(call: Call) -> list[verbs.Target]:
     """The nouns and rules that a request names. Raises Malformed, NotFound."""
     targets: list[verbs.Target] = []
     for ident in call.args["Resources"]:
-        prefix = ident.partition("-")[0]
+        prefix = ident.rpartition("-")[0]
         if prefix == _RULE_PREFIX:
             targets.append((verbs.RULE, ident))
             continue

@@ -54,10 +54,18 @@ _OF_AN_INTERFACE = (
 _OF_A_RANGE = ("Ipv4IpamPoolId", "Ipv4NetmaskLength", "Ipv6IpamPoolId", "Ipv6NetmaskLength")
 _OF_A_VPC_RANGE = (*_OF_A_RANGE, "Ipv6CidrBlock", "Ipv6CidrBlockNetworkBorderGroup", "Ipv6Pool")
 
+_OF_A_TRANSIT_ATTACHMENT = ("ApplianceModeSupport", "Ipv6Support", "SecurityGroupReferencingSupport")
+_OF_A_TRANSIT_GATEWAY: dict[str, Accepted] = {
+    "AutoAcceptSharedAttachments": ("disable",),
+    "MulticastSupport": ("disable",),
+    "SecurityGroupReferencingSupport": ("disable",),
+    "TransitGatewayCidrBlocks": NONE,
+}
+
 _OF_A_ROUTE: dict[str, Accepted] = dict.fromkeys(
     (
         *("CarrierGatewayId", "CoreNetworkArn"),
-        *("LocalGatewayId", "OdbNetworkArn", "TransitGatewayId", "VpcEndpointId"),
+        *("LocalGatewayId", "OdbNetworkArn", "VpcEndpointId"),
     ),
     NONE,
 )
@@ -98,6 +106,8 @@ REFUSED: dict[str, dict[str, Accepted]] = {
     ),
     "CreateRoute": _OF_A_ROUTE,
     "CreateSubnet": dict.fromkeys((*_OF_A_RANGE, "Ipv6Native", "OutpostArn"), NONE),
+    "CreateTransitGateway": {f"Options.{name}": accepted for name, accepted in _OF_A_TRANSIT_GATEWAY.items()},
+    "CreateTransitGatewayVpcAttachment": {f"Options.{name}": ("disable",) for name in _OF_A_TRANSIT_ATTACHMENT},
     "CreateVpc": {
         "InstanceTenancy": ("default",),
         **dict.fromkeys((*_OF_A_VPC_RANGE, "VpcEncryptionControl"), NONE),
@@ -160,6 +170,16 @@ REFUSED: dict[str, dict[str, Accepted]] = {
             NONE,
         ),
     },
+    "DisableTransitGatewayRouteTablePropagation": {"TransitGatewayRouteTableAnnouncementId": NONE},
+    "EnableTransitGatewayRouteTablePropagation": {"TransitGatewayRouteTableAnnouncementId": NONE},
+    "ModifyTransitGateway": {
+        "Options.AddTransitGatewayCidrBlocks": NONE,
+        "Options.AutoAcceptSharedAttachments": ("disable",),
+        "Options.EncryptionSupport": ("disable",),
+        "Options.RemoveTransitGatewayCidrBlocks": NONE,
+        "Options.SecurityGroupReferencingSupport": ("disable",),
+    },
+    "ModifyTransitGatewayVpcAttachment": {f"Options.{name}": ("disable",) for name in _OF_A_TRANSIT_ATTACHMENT},
     "ModifyVpcPeeringConnectionOptions": {
         f"{side}PeeringConnectionOptions.{option}": NONE
         for side in ("Accepter", "Requester")

@@ -46,7 +46,9 @@ class StubProvider:
     it is the network engine of several processes, whose bodies are in that file.
     """
 
-    handles = frozenset({"instance", "image", "router", "network", "port", "securitygroup", "floatingip"})
+    handles = frozenset(
+        {"instance", "image", "router", "network", "port", "securitygroup", "floatingip", "transitgateway"}
+    )
     limits = ProviderLimits(kinds=_KINDS, pause=True, live_migrate=True, hot_plug=True, captures=_KINDS)
 
     def __init__(

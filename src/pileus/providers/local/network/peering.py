@@ -16,7 +16,8 @@ _OTHER: dict[Side, Side] = {"requester": "accepter", "accepter": "requester"}
 def ensure(rows: NorthboundRows, router: str, row: object, peerings: tuple[PeeringSpec, ...]) -> None:
     """Write the ends of the router's links, and remove those of links that ended.
 
-    What comes over a link goes by a table without routes: to the router's own subnets, and no further.
+    What comes over a link goes by the table that the link names, or by one without routes: to the router's own subnets,
+    and no further.
     """
     wanted = {derived(peering.uuid, peering.side): peering for peering in peerings}
     for port in rows.owned(TABLE, router):
@@ -30,7 +31,7 @@ def ensure(rows: NorthboundRows, router: str, row: object, peerings: tuple[Peeri
             mac=peering.mac,
             networks=[f"{peering.address}/{_PREFIX}"],
             peer=_name(peering.uuid, _OTHER[peering.side]),
-            options={"route_table": f"link-{peering.uuid}"},
+            options={"route_table": peering.table or f"link-{peering.uuid}"},
             external_ids={KIND: MARK, UUID: router},
         )
         rows.attach(row, "ports", own)

@@ -1,4 +1,4 @@
-"""The provider of routers, networks, ports, security groups and floating addresses over OVN's northbound database."""
+"""The provider of all that the network engine keeps, over OVN's northbound database."""
 
 from __future__ import annotations
 
@@ -12,9 +12,17 @@ from typing import Any
 from pileus.model.errors import Fault
 from pileus.model.host import ProviderLimits
 from pileus.model.provider import Access, BodyRef, Channel, Recalled, SeenBody
-from pileus.model.spec import FloatingIpSpec, NetworkSpec, PortSpec, RouterSpec, SecurityGroupSpec, Spec
+from pileus.model.spec import (
+    FloatingIpSpec,
+    NetworkSpec,
+    PortSpec,
+    RouterSpec,
+    SecurityGroupSpec,
+    Spec,
+    TransitGatewaySpec,
+)
 from pileus.model.threads import Thread
-from pileus.providers.local.network import floatingip, network, port, removals, router, securitygroup
+from pileus.providers.local.network import floatingip, network, port, removals, router, securitygroup, transitgateway
 from pileus.providers.local.network.northbound import Northbound
 from pileus.providers.local.network.rows import KIND, RECORD, REVISION, UUID, NorthboundRows, Superseded, revision_of
 
@@ -24,6 +32,7 @@ _ENSURE: dict[str, Callable[[NorthboundRows, Any], None]] = {
     PortSpec.KIND: port.ensure,
     SecurityGroupSpec.KIND: securitygroup.ensure,
     FloatingIpSpec.KIND: floatingip.ensure,
+    TransitGatewaySpec.KIND: transitgateway.ensure,
 }
 _REMOVE = {
     RouterSpec.KIND: router.remove,
@@ -31,6 +40,7 @@ _REMOVE = {
     PortSpec.KIND: port.remove,
     SecurityGroupSpec.KIND: securitygroup.remove,
     FloatingIpSpec.KIND: floatingip.remove,
+    TransitGatewaySpec.KIND: router.remove,
 }
 MAIN = {
     RouterSpec.KIND: router.TABLE,
@@ -38,17 +48,20 @@ MAIN = {
     PortSpec.KIND: port.TABLE,
     SecurityGroupSpec.KIND: securitygroup.TABLE,
     FloatingIpSpec.KIND: floatingip.TABLE,
+    TransitGatewaySpec.KIND: router.TABLE,
 }
 """The table in which each kind of noun has its row."""
 
-_STRANGERS = {table: kind for kind, table in MAIN.items() if table != floatingip.TABLE}
+_UNMARKED = frozenset(MAIN) - {FloatingIpSpec.KIND, TransitGatewaySpec.KIND}
+_STRANGERS = {MAIN[kind]: kind for kind in _UNMARKED}
 """The kind of a row that no mark of ours is on, by table."""
-_OWNERS = frozenset({RouterSpec.KIND, NetworkSpec.KIND, FloatingIpSpec.KIND})
+_OWNERS = frozenset({RouterSpec.KIND, NetworkSpec.KIND, FloatingIpSpec.KIND, TransitGatewaySpec.KIND})
 """Kinds with rows beside their main one, which may be left where that was removed by other hands."""
 
 _FORGET = 3600.0
 """Seconds between looks for removals that are too old to keep."""
-_KINDS = {table: kind for kind, table in MAIN.items()} | {floatingip.TRANSLATION: FloatingIpSpec.KIND}
+_WATCHED = frozenset({*((table, kind) for kind, table in MAIN.items()), (floatingip.TRANSLATION, FloatingIpSpec.KIND)})
+"""Tables, and the kinds of nouns with rows there whose changes are reported."""
 
 
 class NetworkProvider:
@@ -143,10 +156,11 @@ class NetworkProvider:
         hints: queue.SimpleQueue[BodyRef] = queue.SimpleQueue()
 
         def changed(event: str, table: str, row: Any, old: Any) -> None:
-            if table in _KINDS and _foreign(event, row, old):
+            kind = row.external_ids.get(KIND, "")
+            if (table, kind) in _WATCHED and _foreign(event, row, old):
                 uuid = row.external_ids.get(UUID)
-                if uuid and row.external_ids.get(KIND) == _KINDS[table]:
-                    hints.put(BodyRef(kind=_KINDS[table], uuid=uuid, revision=revision_of(row)))
+                if uuid:
+                    hints.put(BodyRef(kind=kind, uuid=uuid, revision=revision_of(row)))
 
         # Reporting may take a transaction of the store; the replica must not wait for it.
         Thread("northbound-watch", lambda: report(hints.get()), threading.Event()).start()

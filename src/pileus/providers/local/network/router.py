@@ -35,13 +35,13 @@ def ensure(rows: NorthboundRows, spec: RouterSpec) -> None:
         for table, what in WAY_OUT:
             rows.delete(table, derived(spec.uuid, what))
     peering.ensure(rows, spec.uuid, row, spec.peerings)
-    _routes(rows, row, spec)
+    write_routes(rows, row, spec)
     _sources(rows, row, spec)
     _hold(rows, row, networkacl.TABLE, "policies", networkacl.ensure(rows, spec, _outside_port(spec.uuid)))
 
 
 def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
-    """Remove the router, and what joins its networks to it. Raises Superseded."""
+    """Remove the router, which a transit gateway's may be, and what joins its networks to it. Raises Superseded."""
     row = rows.guard(TABLE, own, revision)
     if row is None:
         return
@@ -80,7 +80,7 @@ def _outside_port(uuid: str) -> str:
     return f"out-{uuid}"
 
 
-def _routes(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
+def write_routes(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
     """The routes of each table; those of a router without tables are for all of its subnets.
 
     OVN looks into the routes without a table first: a router with tables has none of these.
