@@ -186,6 +186,28 @@ def _moves(layout: Layout, sides: tuple[Side, Side], spec: FloatingIpSpec) -> No
     assert other.plain.fetches(spec.address, 80) == b"", "the rule names another source"
 
 
+def test_a_secondary_address_has_a_floating_one_of_its_own(layout: Layout, sides: tuple[Side, Side]) -> None:
+    """Each floating address leads to its private one, and the guest is seen by that of the address it sends from."""
+    one, spare = sides[0], "10.41.1.77"
+    one.cloud.write(msgspec.structs.replace(one.port, secondaries=(spare,), revision=one.cloud.revision()))
+    veth.ip("-n", one.served.namespace, "address", "add", f"{spare}/24", "dev", "eth0")
+    veth.serve(one.served.listen(spare, 80), b"spare")
+    first = one.give(new(), "198.51.100.20", one.port)
+    second = one.give(new(), "198.51.100.22", msgspec.structs.replace(one.port, address=spare))
+    eventually(lambda: fetched(layout.netns, second.address, 80) == b"spare", "it leads to the secondary address")
+    primary = one.served.namespace.encode()
+    eventually(lambda: fetched(layout.netns, first.address, 80) == primary, "it leads to the primary address")
+    server = mirror(layout.netns, 8086)
+    try:
+        for source, seen in ((spare, second.address), (one.served.address, first.address)):
+            eventually(
+                lambda f=source, s=seen: one.served.fetches(GATEWAY, 8086, source=f) == s.encode(),  # type: ignore[misc]
+                "it is seen so",
+            )
+    finally:
+        server.close()
+
+
 def test_a_router_takes_its_translations_along_and_that_shows(sides: tuple[Side, Side]) -> None:
     side = sides[0]
     provider = side.cloud.provider

@@ -30,7 +30,7 @@ class FloatingIpKind(EngineKind[FloatingIp]):
         )
         if port is None or network is None or network.wanted.router is None or port.wanted.gone:
             return spec
-        private, router = port.assigned.address, network.wanted.router
+        private, router = row.private_address(port), network.wanted.router
         return msgspec.structs.replace(spec, port=port.uuid, private=private, router=router)
 
 

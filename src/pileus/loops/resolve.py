@@ -152,7 +152,8 @@ def _nics(tx: Reader, row: Instance, ports: list[Port]) -> Iterable[NicSpec]:
     groups = tx.many(SecurityGroup, [group for port in ports for group in port.wanted.groups])
     lists = lists_of(tx, groups.values())
     associated = tx.referring(FloatingIp, [port.uuid for port in ports])
-    floating = {each.wanted.port: each.assigned.address for each in associated if not each.wanted.gone}
+    primary = [each for each in associated if not each.wanted.gone and not each.wanted.private]
+    floating = {each.wanted.port: each.assigned.address for each in primary}
     for port in sorted(ports, key=lambda port: port.wanted.index):
         subnet, network = subnets[port.wanted.subnet], networks[port.wanted.network]
         router = routers.get(network.wanted.router or "")

@@ -15,7 +15,7 @@ from pileus.model.natgateway import NatGateway
 from pileus.model.port import Port
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Place
@@ -63,10 +63,13 @@ def check_nat(tx: Reader, floating: FloatingIp) -> None:
         raise in_use(floating)
 
 
-def leave(caller: Caller, tx: Writer, port: Port) -> None:
-    """Take from `port` what floating addresses it has, as a part of another verb's transaction."""
+def leave(caller: Caller, tx: Writer, port: Port, addresses: Collection[str] | None = None) -> None:
+    """Take floating addresses from `port`, as a part of another verb's transaction: all, or those for `addresses`.
+
+    An empty one of these is the primary address.
+    """
     for floating in tx.referring(FloatingIp, [port.uuid]):
-        if floating.wanted.port == port.uuid:
+        if floating.wanted.port == port.uuid and (addresses is None or floating.wanted.private in addresses):
             disassociated(caller, tx, floating)
 
 
@@ -86,7 +89,7 @@ def disassociated(caller: Caller, tx: Writer, floating: FloatingIp) -> FloatingI
     """Take a floating address off its port, if it has one, and return it as it is then."""
     if floating.wanted.port:
         wake_holder(tx, floating.wanted.port)
-    floating = tx.want(floating, msgspec.structs.replace(floating.wanted, port=None, association=""))
+    floating = tx.want(floating, msgspec.structs.replace(floating.wanted, port=None, association="", private=""))
     journal_change(caller, tx, floating, "disassociate")
     return floating
 

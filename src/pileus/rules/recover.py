@@ -290,7 +290,8 @@ class _Merge:
         for floating in self.tx.list(FloatingIp):
             port = self.tx.get(Port, floating.wanted.port) if floating.wanted.port else None
             if floating.wanted.port and (port is None or port.gone is not None or port.wanted.gone):
-                self.tx.want(floating, msgspec.structs.replace(floating.wanted, port=None, association=""))
+                unused = msgspec.structs.replace(floating.wanted, port=None, association="", private="")
+                self.tx.want(floating, unused)
 
     def _forgotten(self) -> None:
         """Rows of what a host was ordered to remove, and was allowed to forget, after this copy was made.

@@ -81,7 +81,8 @@ def associate(
 ) -> FloatingIp:
     """Give the floating address (by uuid, or by `address` itself) to an instance's only port, or to `port`, by uuid.
 
-    An address that another port has moves only with `reassociate`. Another address of that port becomes unused.
+    It stands for the port's address `private`, the primary one if that is empty. An address that another port, or
+    another private address, has moves only with `reassociate`. Another one for that private address becomes unused.
     """
     with core.store.write() as tx:
         floating = _one(caller, tx, uuid, address)
@@ -90,15 +91,18 @@ def associate(
             text = f"{private} is a secondary address of {target.label}. Floating addresses lead to primary ones alone."
             raise Unsupported(text, noun=Port.KIND, ident=target.uuid)
         if private not in ("", target.assigned.address):
+        private = "" if private == target.assigned.address else private
+        if private and private not in target.assigned.secondaries:
             raise InvalidValue(f"{private} is not an address of {target.label}.", ident=private, reason="address")
-        if floating.wanted.port == target.uuid:
+        if (floating.wanted.port, floating.wanted.private) == (target.uuid, private):
             return floating
         check_nat(tx, floating)
         if floating.wanted.port and not reassociate:
             text = f"The {floating.label} is already associated ({floating.wanted.association})."
             raise Conflict(text, noun=FloatingIp.KIND, ident=floating.uuid, reason="associated")
-        leave(caller, tx, target)
-        wanted = msgspec.structs.replace(floating.wanted, port=target.uuid, association=new_ec2("eipassoc"))
+        leave(caller, tx, target, [private])
+        association = new_ec2("eipassoc")
+        wanted = msgspec.structs.replace(floating.wanted, port=target.uuid, association=association, private=private)
         if floating.wanted.port:
             wake_holder(tx, floating.wanted.port)
         floating = tx.want(floating, wanted)

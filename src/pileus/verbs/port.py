@@ -267,7 +267,10 @@ def _take(caller: Caller, tx: Writer, subnet: Subnet, address: str) -> None:
 
 
 def _readdress(caller: Caller, tx: Writer, port: Port, verb: str, **changes: tuple[str, ...]) -> None:
+    removed = set(port.assigned.secondaries) - set(secondaries)
     port = tx.assign(port, msgspec.structs.replace(port.assigned, **changes))
+    if removed:
+        floatingip.leave(caller, tx, port, removed)
     tx.add_journal_line(caller, port, f"port.{verb}", goal=port.generation)
     _wake(tx, port)
 

@@ -38,6 +38,35 @@ def test_life(account: Account) -> None:
     assert account.ec2.describe_addresses()["Addresses"] == []
 
 
+def test_each_private_address_has_one(cloud: Cloud) -> None:
+    account = cloud.account()
+    (ident,) = account.launch()
+    ec2, (interface,) = account.ec2, account.show(ident)["NetworkInterfaces"]
+    eni, primary = interface["NetworkInterfaceId"], interface["PrivateIpAddress"]
+    given = ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
+    secondary = given["AssignedPrivateIpAddresses"][0]["PrivateIpAddress"]
+    first, second = ec2.allocate_address(), ec2.allocate_address()
+    for made, private in ((first, primary), (second, secondary)):
+        ec2.associate_address(AllocationId=made["AllocationId"], NetworkInterfaceId=eni, PrivateIpAddress=private)
+
+    def public_addresses() -> list[str]:
+        (shown,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"]
+        return [each.get("Association", {}).get("PublicIp", "") for each in shown["PrivateIpAddresses"]]
+
+    assert public_addresses() == [first["PublicIp"], second["PublicIp"]]
+    listed = ec2.describe_addresses(Filters=filtered("private-ip-address", secondary))["Addresses"]
+    assert [each["PublicIp"] for each in listed] == [second["PublicIp"]]
+    of_instance = account.show(ident)["NetworkInterfaces"][0]["PrivateIpAddresses"][1]
+    assert of_instance["Association"]["PublicIp"] == second["PublicIp"]
+    ec2.associate_address(AllocationId=first["AllocationId"], NetworkInterfaceId=eni, PrivateIpAddress=secondary)
+    assert public_addresses()[1] == first["PublicIp"]
+    assert "AssociationId" not in ec2.describe_addresses(PublicIps=[second["PublicIp"]])["Addresses"][0]
+    ec2.unassign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=[secondary])
+    ec2.release_address(AllocationId=first["AllocationId"])
+    with refused("InvalidParameterValue"):
+        ec2.associate_address(AllocationId=second["AllocationId"], NetworkInterfaceId=eni, PrivateIpAddress=secondary)
+
+
 def test_termination_frees_it(account: Account) -> None:
     (ident,) = account.launch()
     made = account.ec2.allocate_address()

@@ -115,7 +115,7 @@ def _address(call: Call, view: floatingip_rules.AddressView) -> dict[str, Any]:
             "AssociationId": view.floating.wanted.association,
             "NetworkInterfaceId": view.port.ec2_id,
             "NetworkInterfaceOwnerId": call.caller.account_id,
-            "PrivateIpAddress": view.port.assigned.address,
+            "PrivateIpAddress": view.floating.private_address(view.port),
         }
     if view.instance is not None:
         address_item["InstanceId"] = view.instance.ec2_id

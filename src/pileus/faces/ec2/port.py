@@ -210,6 +210,11 @@ def _interface(call: Call, view: PortView) -> dict[str, Any]:
         ids = {"AllocationId": nic.floating.ec2_id, "AssociationId": nic.floating.wanted.association}
         item["Association"] = {**item["Association"], **ids}
         item["PrivateIpAddresses"][0]["Association"] = item["Association"]
+    for floating in nic.secondary_floating:
+        ids = {"AllocationId": floating.ec2_id, "AssociationId": floating.wanted.association}
+        for address_item in item["PrivateIpAddresses"][1:]:
+            if address_item["PrivateIpAddress"] == floating.wanted.private:
+                address_item["Association"] = {**address_item["Association"], **ids}
     return {
         **item,
         "AvailabilityZone": nic.subnet.wanted.zone or call.core.place.zone,

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class NicView(msgspec.Struct, frozen=True, kw_only=True):
-    """A port with what it is on and in, and the floating address that it has; an isolated network has no `router`."""
+    """A port with what it is on and in, and the floating addresses for its primary and its secondary addresses.
+
+    An isolated network has no `router`.
+    """
 
     port: Port
     subnet: Subnet
@@ -34,6 +37,7 @@ class NicView(msgspec.Struct, frozen=True, kw_only=True):
     router: Router | None
     groups: tuple[SecurityGroup, ...]
     floating: FloatingIp | None = None
+    secondary_floating: tuple[FloatingIp, ...] = ()
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +129,11 @@ def joined(
 
 def nics_of(tx: Reader, ports: Sequence[Port], floating: Sequence[FloatingIp]) -> list[NicView]:
     """Ports with what they are on and in, by device index; one is left out where its network cannot be read."""
-    floating_by_port = {address.wanted.port: address for address in floating}
+    floating_by_port = {address.wanted.port: address for address in floating if not address.wanted.private}
+    secondary: dict[str | None, tuple[FloatingIp, ...]] = {}
+    for address in floating:
+        if address.wanted.private:
+            secondary[address.wanted.port] = (*secondary.get(address.wanted.port, ()), address)
     subnets = tx.many(Subnet, {port.wanted.subnet for port in ports})
     networks = tx.many(Network, {port.wanted.network for port in ports})
     routers = tx.many(Router, {network.wanted.router or "" for network in networks.values()})
@@ -143,6 +151,7 @@ def nics_of(tx: Reader, ports: Sequence[Port], floating: Sequence[FloatingIp]) -
                     router=router,
                     groups=tuple(groups[uuid] for uuid in port.wanted.groups if uuid in groups),
                     floating=floating_by_port.get(port.uuid),
+                    secondary_floating=secondary.get(port.uuid, ()),
                 )
             )
     return views

@@ -139,13 +139,21 @@ class InstanceParts:
                 "Status": attachment_status(port),
             }
         if public := public_address(view, nic):
-            association = {
-                "IpOwnerId": owner if nic.floating else "amazon",
-                "PublicDnsName": addresses.public_name(public, self._place.domain),
-                "PublicIp": public,
-            }
+            association = self._association(public, owner if nic.floating else "amazon")
             interface_item["Association"] = interface_item["PrivateIpAddresses"][0]["Association"] = association
+        for floating in nic.secondary_floating:
+            for address_item in interface_item["PrivateIpAddresses"][1:]:
+                if address_item["PrivateIpAddress"] == floating.wanted.private:
+                    address_item["Association"] = self._association(floating.assigned.address, owner)
         return interface_item
+
+    def _association(self, public: str, owner: str) -> dict[str, str]:
+        """A public address as a member of a private one."""
+        return {
+            "IpOwnerId": owner,
+            "PublicDnsName": addresses.public_name(public, self._place.domain),
+            "PublicIp": public,
+        }
 
     def _name(self, view: InstanceView | None, nic: NicView, address: str) -> str:
         """The name of a private address: the guest's own for the primary one of its first interface."""
