@@ -10,7 +10,7 @@ import pytest
 from pileus.model import addresses
 from pileus.model.peering import Assigned, Peering, Wanted
 from pileus.model.securitygroup import Rule
-from pileus.model.spec import PeeringSpec, RouterSpec, RouteSpec, RouteTableSpec, SourceSpec
+from pileus.model.spec import PeeringSpec, PortSpec, RouterSpec, RouteSpec, RouteTableSpec, SourceSpec
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
 from tests.live import veth
@@ -32,7 +32,8 @@ class Peered(Cloud):
 
     def __init__(self, layout: Layout, provider: NetworkProvider) -> None:
         super().__init__(layout, provider)
-        group = self.group(OUT, EVERYTHING).uuid
+        self.open = self.group(OUT, EVERYTHING).uuid
+        self.ports: list[PortSpec] = []
         self.routers, self.ends, self.links = [], [], []
         for number in (1, 2, 3):
             self.router = RouterSpec(uuid=new(), revision=self.revision())
@@ -41,7 +42,9 @@ class Peered(Cloud):
             subnet = msgspec.structs.replace(network.subnets[0], table=table)
             self.write(msgspec.structs.replace(network, subnets=(subnet,), revision=self.revision()))
             self.routers.append(msgspec.structs.replace(self.router, tables=(RouteTableSpec(uuid=table),)))
-            self.ends.append(self.guest(network, group)[0])
+            guest, port = self.guest(network, self.open)
+            self.ends.append(guest)
+            self.ports.append(port)
         for link, (one, other) in enumerate(((0, 1), (1, 2)), start=1):
             wanted = Wanted(router=self.routers[one].uuid, peer=self.routers[other].uuid, status="active")
             self.links.append(Peering(uuid=new(), wanted=wanted, assigned=Assigned(link=link)))
@@ -100,6 +103,21 @@ def test_packets_pass_both_ways_where_both_tables_lead(cloud: Peered) -> None:
     assert cloud.pings(0, 1)
     cloud.peered(1, [])
     assert not cloud.pings(0, 1), "one end is gone"
+
+
+def test_a_rule_admits_the_members_of_a_peers_group(cloud: Peered) -> None:
+    """The peer's guest passes while it is in the group that the rule names."""
+    cloud.peered(0, [0], (1, 0))
+    cloud.peered(1, [0], (0, 0))
+    named = cloud.group(OUT).uuid
+    closed = cloud.group(OUT, Rule(id="peers", group=named)).uuid
+    cloud.write(msgspec.structs.replace(cloud.ports[1], groups=(closed,), revision=cloud.revision()))
+    cloud.settled()
+    assert not cloud.pings(0, 1)
+    cloud.write(msgspec.structs.replace(cloud.ports[0], groups=(named,), revision=cloud.revision()))
+    eventually(lambda: cloud.pings(0, 1), "the member of the group is admitted")
+    cloud.group(OUT, own=closed)
+    eventually(lambda: not cloud.pings(0, 1), "no rule admits it any more")
 
 
 def test_a_link_leads_to_the_peers_subnets_and_no_further(layout: Layout, cloud: Peered) -> None:

@@ -91,6 +91,8 @@ RANKS = _COARSE + _STEPS + _STEP
 class Wanted(Part, frozen=True, kw_only=True):
     """`selectors` and `prefixlists` repeat the nouns that rules name, so that the store knows who refers to whom.
 
+    Groups of other routers are no selectors: they may go, and the rules that name them then admit nothing.
+
     A group is for the networks of one router, or without one for all networks of its project.
     """
 

@@ -17,6 +17,7 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.views import EngineRow, InstanceRow, StoreView
 from pileus.rules import recount
+from pileus.rules.groupreference import rules_in_force
 from pileus.rules.image import named
 from pileus.rules.prefixlist import expanded_rules
 from pileus.rules.routetable import gateway_of
@@ -46,7 +47,7 @@ def view(tx: Reader, now: float) -> StoreView:
         highest=tx.reached,
         instances=tuple(_instance(row) for row in tx.list(Instance, dead=True)),
         engine=tuple(
-            _engine(row, subnets.get(row.uuid, ()), lists) for cls in ENGINE for row in tx.list(cls, dead=True)
+            _engine(tx, row, subnets.get(row.uuid, ()), lists) for cls in ENGINE for row in tx.list(cls, dead=True)
         ),
         images={what.digest: what.size for what in map(content, tx.list(Image)) if what.digest},
         objects=tuple(sorted(named(tx))),
@@ -73,7 +74,7 @@ def _instance(row: Instance) -> InstanceRow:
     )
 
 
-def _engine(row: Noun, subnets: Iterable[str], lists: Mapping[str, PrefixList]) -> EngineRow:
+def _engine(tx: Reader, row: Noun, subnets: Iterable[str], lists: Mapping[str, PrefixList]) -> EngineRow:
     done = row.seen.present and row.seen.revision == row.revision and bool(row.assigned.content)
     return EngineRow(
         kind=row.KIND,
@@ -85,7 +86,7 @@ def _engine(row: Noun, subnets: Iterable[str], lists: Mapping[str, PrefixList]) 
         groups=getattr(row.wanted, "groups", ()),
         subnets=tuple(subnets),
         router=row.wanted.router or "" if isinstance(row, SecurityGroup) else "",
-        rules=tuple(expanded_rules(row.wanted.rules, lists)) if isinstance(row, SecurityGroup) else (),
+        rules=tuple(expanded_rules(rules_in_force(tx, row), lists)) if isinstance(row, SecurityGroup) else (),
         used=bool(getattr(row.assigned, "address", "") and getattr(row.wanted, "port", True)),
     )
 

@@ -13,6 +13,7 @@ from pileus.model.peering import Assigned, Peering, Wanted
 from pileus.model.project import Project
 from pileus.model.router import Router
 from pileus.rules import find
+from pileus.rules.groupreference import wake_foreign
 from pileus.rules.peering import free_link
 from pileus.rules.routetable import wake_router
 
@@ -130,8 +131,10 @@ def _changed(caller: Caller, tx: Writer, peering: Peering, verb: str, **changes:
     """The peering as changed, in the journal; both routers are woken."""
     peering = tx.want(peering, msgspec.structs.replace(peering.wanted, **changes))
     tx.add_journal_line(caller, peering, f"peering.{verb}", outcome="done")
-    for router in (peering.wanted.router, peering.wanted.peer):
+    routers = (peering.wanted.router, peering.wanted.peer)
+    for router in routers:
         wake_router(tx, router)
+    wake_foreign(tx, routers)
     return peering
 
 

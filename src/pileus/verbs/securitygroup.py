@@ -13,6 +13,13 @@ from pileus.model.prefixlist import PrefixList
 from pileus.model.router import Router
 from pileus.model.securitygroup import Rule, SecurityGroup, Wanted
 from pileus.rules import find
+from pileus.rules.groupreference import (
+    is_foreign,
+    peerings_of,
+    referring_groups,
+    stale_rules,
+    wake_foreign,
+)
 from pileus.rules.port import check_network_tags
 from pileus.rules.securitygroup import absent, anywhere, check_name, default_router, unknown_rule, wake_members
 
@@ -92,6 +99,49 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.want_gone(group)
         tx.add_journal_line(caller, group, "securitygroup.delete")
         tx.wake(group)
+        wake_foreign(tx, peerings_of(tx, group.wanted.router))
+
+
+class GroupReferenceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that a rule of a peer's group names, with the peer (a router's uuid) and the peering."""
+
+    group: str
+    router: str
+    peering: str
+
+
+def references(caller: Caller, core: Core, uuids: Sequence[str]) -> list[GroupReferenceView]:
+    """The groups among these (by uuid) that rules on other routers name. Raises NotFound."""
+    with core.store.read() as tx:
+        views: dict[tuple[str, str], GroupReferenceView] = {}
+        for group in find.known(caller, tx, SecurityGroup, uuids):
+            peerings = peerings_of(tx, group.wanted.router)
+            for user in referring_groups(tx, [group.uuid], peerings):
+                router = user.wanted.router or ""
+                view = GroupReferenceView(group=group.uuid, router=router, peering=peerings[router].uuid)
+                views[group.uuid, router] = view
+        return list(views.values())
+
+
+class StaleGroupView(msgspec.Struct, frozen=True, kw_only=True):
+    """A group with those of its rules that are stale, and the groups that these name, as far as they are known."""
+
+    group: SecurityGroup
+    rules: tuple[Rule, ...]
+    named: dict[str, SecurityGroup]
+
+
+def stale(caller: Caller, core: Core, router: str) -> list[StaleGroupView]:
+    """The groups of a router (by uuid) with stale rules. Raises NotFound."""
+    with core.store.read() as tx:
+        find.living(caller, tx, Router, router)
+        views = []
+        for group in tx.referring(SecurityGroup, [router]):
+            rules = tuple(stale_rules(tx, group)) if not group.wanted.gone else ()
+            if rules:
+                named = tx.many(SecurityGroup, {rule.group for rule in rules})
+                views.append(StaleGroupView(group=group, rules=rules, named=named))
+        return views
 
 
 def authorize(
@@ -198,6 +248,8 @@ def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: se
         peer = tx.need(SecurityGroup, rule.group)
         if peer.wanted.gone or not find.visible(caller, peer):
             raise find.absent(SecurityGroup, [peer.uuid])
+        if is_foreign(group, peer):
+            _check_peer(tx, group, peer)
     if rule.prefixlist:
         rule = _of_list(caller, tx, rule)
     if rule.match() in have:
@@ -207,6 +259,13 @@ def _fits(caller: Caller, tx: Reader, group: SecurityGroup, rule: Rule, have: se
         raise Duplicate(text, noun="securitygroup", ident=rule_words, reason="rule")
     have.add(rule.match())
     return rule
+
+
+def _check_peer(tx: Reader, group: SecurityGroup, peer: SecurityGroup) -> None:
+    """Whether rules of a group may name a group of another router: of the same project, and a peer. Raises NotFound."""
+    if peer.project != group.project or peer.wanted.router not in peerings_of(tx, group.wanted.router):
+        text = f"The {group.label} and {peer.label} belong to different networks."
+        raise NotFound(text, noun="securitygroup", ident=peer.uuid, reason="other-router")
 
 
 def _of_list(caller: Caller, tx: Reader, rule: Rule) -> Rule:
@@ -219,7 +278,9 @@ def _of_list(caller: Caller, tx: Reader, rule: Rule) -> Rule:
 
 def _replace(caller: Caller, tx: Writer, group: SecurityGroup, rules: tuple[Rule, ...], verb: str) -> None:
     _check_ranks(rules)
-    selectors = tuple(dict.fromkeys(rule.group for rule in rules if rule.group))
+    named = tx.many(SecurityGroup, {rule.group for rule in rules if rule.group})
+    own = {uuid for uuid, each in named.items() if not is_foreign(group, each)}
+    selectors = tuple(dict.fromkeys(rule.group for rule in rules if rule.group in own))
     lists = tuple(dict.fromkeys(rule.prefixlist for rule in rules if rule.prefixlist))
     wanted = msgspec.structs.replace(group.wanted, rules=rules, selectors=selectors, prefixlists=lists)
     changed = tx.want(group, wanted)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pileus.loops.router import ENGINE_KIND
+from pileus.loops.securitygroup import ENGINE_KIND as GROUP
 from pileus.model.quota import DEFAULTS
 from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
 from tests.faces.ec2.cloud import Account, Cloud, filtered, refused
 
 if TYPE_CHECKING:
@@ -90,6 +92,68 @@ def test_two_vpcs_of_an_account_are_linked(account: Account) -> None:
         ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=ident)
     ec2.delete_vpc(VpcId=other)
     asked(account, one, new_vpc(account, 2))
+
+
+def test_rules_refer_to_groups_of_a_peer(cloud: Cloud, account: Account) -> None:
+    """Of the same account, while the peering is active; the group may go, and the rule is stale then."""
+    ec2, one, other = account.ec2, new_vpc(account, 1), new_vpc(account, 2)
+    own, named = (
+        ec2.create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"] for vpc in (one, other)
+    )
+    permission: Any = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": named}]}
+
+    def authorize() -> None:
+        ec2.authorize_security_group_ingress(GroupId=own, IpPermissions=[permission])
+
+    def admitted() -> list[str]:
+        core = cloud.core
+        with core.store.read() as tx:
+            (row,) = tx.by_ec2(SecurityGroup, [own]).values()
+            return [rule.group for rule in GROUP.spec(tx, row, core.place).rules if rule.group]
+
+    def stale() -> list[Any]:
+        return list(ec2.describe_stale_security_groups(VpcId=one)["StaleSecurityGroupSet"])
+
+    with refused("InvalidGroup.NotFound"):
+        authorize()
+    ident = asked(account, one, other)["VpcPeeringConnectionId"]
+    with refused("InvalidGroup.NotFound"):
+        authorize()
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=ident)
+    authorize()
+    assert len(admitted()) == 1
+    shown = ec2.describe_security_group_references(GroupId=[named])["SecurityGroupReferenceSet"]
+    assert shown == [{"GroupId": named, "ReferencingVpcId": one, "VpcPeeringConnectionId": ident}]
+    assert ec2.describe_security_group_references(GroupId=[own])["SecurityGroupReferenceSet"] == []
+    assert stale() == []
+    ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=ident)
+    (listed,) = stale()
+    (stale_permission,) = listed["StaleIpPermissions"]
+    assert (listed["GroupId"], stale_permission["FromPort"]) == (own, 80)
+    assert stale_permission["UserIdGroupPairs"][0] == {"GroupId": named, "UserId": account.number, "VpcId": other}
+    assert admitted() == []
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=asked(account, one, other)["VpcPeeringConnectionId"])
+    assert stale() == []
+    assert len(admitted()) == 1
+    ec2.delete_security_group(GroupId=named)
+    assert [each["GroupId"] for each in stale()] == [own]
+    assert admitted() == []
+    rules = ec2.describe_security_group_rules(Filters=filtered("group-id", own))["SecurityGroupRules"]
+    (rule,) = (each["SecurityGroupRuleId"] for each in rules if not each["IsEgress"])
+    ec2.revoke_security_group_ingress(GroupId=own, SecurityGroupRuleIds=[rule])
+    assert stale() == []
+
+
+def test_groups_of_another_accounts_peer_are_not_there(cloud: Cloud, account: Account) -> None:
+    peer = cloud.account()
+    one, other = new_vpc(account, 1), new_vpc(peer, 2)
+    ident = asked(account, one, other, PeerOwnerId=peer.number)["VpcPeeringConnectionId"]
+    peer.ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=ident)
+    own = account.ec2.create_security_group(GroupName="g", Description="d", VpcId=one)["GroupId"]
+    named = peer.ec2.create_security_group(GroupName="g", Description="d", VpcId=other)["GroupId"]
+    permission: Any = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": named, "UserId": peer.number}]}
+    with refused("InvalidGroup.NotFound"):
+        account.ec2.authorize_security_group_ingress(GroupId=own, IpPermissions=[permission])
 
 
 def test_another_account_accepts_what_it_is_asked(cloud: Cloud, account: Account) -> None:

@@ -10,14 +10,11 @@ from typing import Any, NamedTuple
 
 from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, Handler, action
-from pileus.faces.ec2.ids import uuid_of, uuids_of
+from pileus.faces.ec2.ids import uuids_of
 from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.errors import WireError
 from pileus.model.instance import Instance
-from pileus.model.router import Router
-from pileus.model.securitygroup import SecurityGroup
 from pileus.verbs import network as verbs
-from pileus.verbs import securitygroup as groups
 from pileus.verbs.instance import view as instances
 
 
@@ -104,25 +101,10 @@ def credit_specifications(call: Call) -> dict[str, Any]:
     return paging.listed(call.args, "InstanceCreditSpecifications", items, _CREDIT_FILTERS)
 
 
-@action("DescribeSecurityGroupReferences")
-def group_references(call: Call) -> dict[str, Any]:
-    """Lists only: none, as no rule of a peered VPC refers to a group."""
-    groups.listing(call.caller, call.core, uuids_of(call, SecurityGroup, call.args["GroupId"]))
-    return {"SecurityGroupReferenceSet": []}
-
-
 @action("DescribeSecurityGroupVpcAssociations")
 def group_associations(call: Call) -> dict[str, Any]:
     """Lists only: none, as a group is of the one VPC that it was made in."""
     return paging.listed(call.args, "SecurityGroupVpcAssociations", [], _ASSOCIATION_FILTERS)
-
-
-@action("DescribeStaleSecurityGroups")
-def stale_groups(call: Call) -> dict[str, Any]:
-    """Lists only: none, as no rule refers to a group of another VPC, or to one that was deleted."""
-    verbs.routers(call.caller, call.core, [uuid_of(call, Router, call.args["VpcId"])])
-    paging.paged(call.args, [])
-    return {"StaleSecurityGroupSet": []}
 
 
 @action("DescribeVpcClassicLink")

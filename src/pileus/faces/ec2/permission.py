@@ -12,7 +12,7 @@ import msgspec
 from pileus.faces.ec2.call import Call, missing
 from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
-from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.errors import InvalidValue
 from pileus.model.prefixlist import PrefixList
 from pileus.model.securitygroup import Protocol, Rule, SecurityGroup
 from pileus.rules import find
@@ -165,12 +165,6 @@ def _peer_group(call: Call, group: SecurityGroup, pair: dict[str, Any]) -> Secur
         peer = next((each for each in named if each.wanted.router == group.wanted.router), named[0])
     else:
         raise missing("GroupId or GroupName of the rule's other side")
-    if peer.wanted.router != group.wanted.router:
-        raise NotFound(
-            "You have specified two resources that belong to different networks.",
-            noun="securitygroup",
-            ident=peer.ec2_id,
-        )
     return peer
 
 
