@@ -179,6 +179,11 @@ def _source(image: Image) -> dict[str, Any]:
     return source_members
 
 
+_SEVERITIES = ("critical", "high", "medium", "low", "informational")
+_WATERMARK = (
+    *("source-image-creation-time", "source-image-id", "source-image-region", "watermark-creation-time"),
+    "watermark-key",
+)
 _FILTERS = filters.of_members(
     *("Architecture", "BootMode", "CreationDate", "Description", "EnaSupport", "Hypervisor", "ImageId", "ImageType"),
     *("PlatformDetails", "RootDeviceName", "RootDeviceType", "SourceInstanceId", "State"),
@@ -199,5 +204,9 @@ _FILTERS = filters.of_members(
     absent=(
         *("free-tier-eligible", "image-allowed", "kernel-id", "platform", "product-code", "product-code.type"),
         *("ramdisk-id", "source-image-id", "source-image-region", "sriov-net-support", "tpm-support"),
+        *("public-ssm-parameter-name", "scan-result.finding-scan-date", "scan-result.highest-finding-severity-label"),
+        *(f"scan-result.{degree}-fix-available-since" for degree in _SEVERITIES),
+        *(f"image-watermark.{name}" for name in _WATERMARK),
+        *(f"instance-type-specification.{word}-instance-type" for word in ("supported", "unsupported")),
     ),
 )

@@ -9,6 +9,7 @@ from pileus.faces.ec2 import filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance.part import InstanceParts, attachment_id, chosen
+from pileus.faces.ec2.names import zone_id
 from pileus.faces.ec2.privateaddress import addresses_of, ipaddress_text
 from pileus.faces.ec2.tag import shown, specified
 from pileus.model.errors import InvalidValue, NotFound
@@ -231,6 +232,7 @@ _FILTERS = filters.of_members(
     *("MacAddress", "NetworkInterfaceId", "OwnerId", "PrivateDnsName", "PrivateIpAddress", "RequesterManaged"),
     *("SourceDestCheck", "Status", "SubnetId", "VpcId"),
     others={
+        "addresses.association.owner-id": "PrivateIpAddresses.Association.IpOwnerId",
         "addresses.association.public-ip": "PrivateIpAddresses.Association.PublicIp",
         "addresses.primary": "PrivateIpAddresses.Primary",
         "addresses.private-ip-address": "PrivateIpAddresses.PrivateIpAddress",
@@ -240,3 +242,5 @@ _FILTERS = filters.of_members(
     },
     absent=("requester-id",),
 )
+    absent=("ipv6-addresses.ipv6-address", "operator.managed", "operator.principal", "requester-id"),
+) | {"availability-zone-id": lambda item: (zone_id(item["AvailabilityZone"]),)}

@@ -122,6 +122,11 @@ def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
         "Ipv6Native": False,
         "EnableDns64": False,
         "MapCustomerOwnedIpOnLaunch": False,
+        "PrivateDnsNameOptionsOnLaunch": {
+            "HostnameType": "ip-name",
+            "EnableResourceNameDnsARecord": False,
+            "EnableResourceNameDnsAAAARecord": False,
+        },
         "Tags": shown(subnet.tags),
     }
 
@@ -139,6 +144,18 @@ _SUBNET_FILTERS = filters.of_members(
         "ipv6-cidr-block-association.association-id": "Ipv6CidrBlockAssociationSet.AssociationId",
         "ipv6-cidr-block-association.ipv6-cidr-block": "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock",
         "ipv6-cidr-block-association.state": "Ipv6CidrBlockAssociationSet.Ipv6CidrBlockState.State",
+        **{
+            f"private-dns-name-options-on-launch.{name}": f"PrivateDnsNameOptionsOnLaunch.{member}"
+            for name, member in (
+                ("enable-resource-name-dns-a-record", "EnableResourceNameDnsARecord"),
+                ("enable-resource-name-dns-aaaa-record", "EnableResourceNameDnsAAAARecord"),
+                ("hostname-type", "HostnameType"),
+            )
+        },
     },
     absent=("customer-owned-ipv4-pool", "outpost-arn"),
+    absent=(
+        *("customer-owned-ipv4-pool", "enable-lni-at-device-index", "ipv6-cidr-block-association.association-id"),
+        *("ipv6-cidr-block-association.ipv6-cidr-block", "ipv6-cidr-block-association.state", "outpost-arn"),
+    ),
 )

@@ -9,6 +9,7 @@ from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.instance.part import chosen
 from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.ec2.tag import shown
+from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.image import Image, snapshot_id
 from pileus.model.volume import Volume
 from pileus.rules.host import Heard
@@ -92,8 +93,12 @@ _FILTERS = filters.of_members(
         "attachment.status": "Attachments.State",
         "status": "State",
     },
-    absent=("attachment.attach-time", "create-time", "fast-restored"),
-)
+    absent=("fast-restored", "operator.managed", "operator.principal"),
+) | {
+    "attachment.attach-time": lambda item: [from_timestamp(each["AttachTime"]) for each in item["Attachments"]],
+    "availability-zone-id": lambda item: (zone_id(item["AvailabilityZone"]),),
+    "create-time": lambda item: (from_timestamp(item["CreateTime"]),),
+}
 _STATUS_FILTERS = filters.of_members(
     *("AvailabilityZone", "VolumeStatus.Status"),
     others={

@@ -21,6 +21,7 @@ from pileus.faces.ec2.instance.part import (
 )
 from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.wire.scalars import from_timestamp
+from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
 from pileus.model.volume import Volume
 from pileus.rules.core import Place
@@ -57,6 +58,12 @@ def _nic(get: Callable[[NicView], str]) -> Filter:
 
 def _address(get: Callable[[str, NicView], str]) -> Filter:
     return lambda view: [get(address, nic) for nic in view.nics for address in nic.port.assigned.addresses]
+
+
+def _floating(get: Callable[[FloatingIp], str]) -> Filter:
+    return lambda view: [
+        get(each) for nic in view.nics for each in (*filter(None, [nic.floating]), *nic.secondary_floating)
+    ]
 
 
 def _disk(get: Callable[[Volume], str]) -> Filter:
@@ -157,6 +164,7 @@ def _of_place(place: Place) -> dict[str, Filter]:
         "network-interface.addresses.association.public-dns-name": public_name,
         "network-interface.addresses.private-dns-name": name,
         "network-interface.association.public-dns-name": public_name,
+        "network-interface.public-dns-name": public_name,
         "network-interface.availability-zone": _one(lambda view: parts.zone(view) if view.nics else ""),
         "network-interface.private-dns-name": name,
         "private-dns-name": name,
@@ -178,6 +186,10 @@ _NICS: dict[str, Filter] = {
         "addresses.association.public-ip": _one(_public),
         "addresses.primary": _address(lambda address, nic: flag(value=address == nic.port.assigned.address)),
         "addresses.private-ip-address": _address(lambda address, _: address),
+        "addresses.association.allocation-id": _floating(lambda floating: floating.ec2_id),
+        "addresses.association.association-id": _floating(lambda floating: floating.wanted.association),
+        "association.allocation-id": _floating(lambda floating: floating.ec2_id),
+        "association.association-id": _floating(lambda floating: floating.wanted.association),
         "association.ip-owner-id": _one(_public_owner),
         "association.public-ip": _one(_public),
         "attachment.attach-time": _nic(lambda nic: from_timestamp(nic.port.wanted.attached or nic.port.created)),
@@ -220,6 +232,7 @@ _CONSTANTS: dict[str, Filter] = {
         "hypervisor": "xen",
         "metadata-options.http-protocol-ipv4": "enabled",
         "metadata-options.http-protocol-ipv6": "disabled",
+        "metadata-options.state": "applied",
         "monitoring-state": "disabled",
         "platform-details": "Linux/UNIX",
         "root-device-name": shape.ROOT_DEVICE,
@@ -237,11 +250,10 @@ _ABSENT: dict[str, Filter] = dict.fromkeys(
         *("capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",),
         *("capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",),
         *("host-id", "iam-instance-profile.arn", "iam-instance-profile.id", "iam-instance-profile.name"),
-        *("instance-lifecycle", "kernel-id", "network-interface.addresses.association.allocation-id"),
-        *("network-interface.addresses.association.association-id",),
+        *("instance-lifecycle", "kernel-id"),
         *("network-interface.addresses.association.carrier-ip",),
-        *("network-interface.addresses.association.customer-owned-ip", "network-interface.association.allocation-id"),
-        *("network-interface.association.association-id", "network-interface.association.carrier-ip"),
+        *("network-interface.addresses.association.customer-owned-ip", "network-interface.association.carrier-ip"),
+        *("network-interface.operator.managed", "network-interface.operator.principal"),
         *("network-interface.association.customer-owned-ip", "network-interface.deny-all-igw-traffic"),
         *("network-interface.ipv4-prefixes.ipv4-prefix",),
         *("network-interface.ipv6-native", "network-interface.ipv6-prefixes.ipv6-prefix"),

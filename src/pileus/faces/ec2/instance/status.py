@@ -111,7 +111,7 @@ _FILTERS: dict[str, filters.Values[InstanceView]] = {
         (
             *("attached-ebs-status.status", "event.code", "event.description", "event.instance-event-id"),
             *("event.not-after", "event.not-before", "event.not-before-deadline", "operator.managed"),
-            *("operator.principal",),
+            *("application-status.status", "operator.principal"),
         ),
         filters.none,
     ),
