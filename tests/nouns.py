@@ -7,6 +7,7 @@ from typing import Final
 
 from pileus.model.caller import Caller
 from pileus.model.dhcpoptionset import Wanted as Options
+from pileus.model.flowlog import Wanted as FlowLogWanted
 from pileus.model.placementgroup import Wanted as GroupWanted
 from pileus.model.project import Project
 from pileus.model.transitgateway import Wanted as TransitGatewayWanted
@@ -16,6 +17,7 @@ from pileus.verbs import (
     dhcpoptionset,
     egressgateway,
     floatingip,
+    flowlog,
     internetgateway,
     keypair,
     launchtemplate,
@@ -74,6 +76,12 @@ MAKE: Final[dict[str, Make]] = {
         caller, core, network.routers(caller, core)[0].uuid, tags
     ),
     "floatingip": lambda caller, core, _, tags: floatingip.allocate(caller, core, tags),
+    "flowlog": lambda caller, core, name, tags: flowlog.create(
+        caller,
+        core,
+        [FlowLogWanted(kind="router", resource=network.routers(caller, core)[0].uuid, log_group=name)],
+        tags,
+    ),
     "internetgateway": lambda caller, core, _, tags: internetgateway.create(caller, core, tags),
     "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),
     "launchtemplate": lambda caller, core, name, tags: launchtemplate.create(caller, core, f"of-{name}", {}, tags=tags),

@@ -57,6 +57,7 @@ DHCP_SERVERS: Final = Bound(
 ACL_ENTRIES: Final = Bound(
     "entries of a network ACL in each direction", "noun", 20, "QuotaExceeded (NetworkAclEntryLimitExceeded)"
 )
+FLOW_LOG_TEXT: Final = Bound("characters of each text of a flow log", "noun", 2048, "InvalidValue")
 ROUTES: Final = Bound(what="routes of a route table", per="noun", most=50, answer="QuotaExceeded (RouteLimitExceeded)")
 GROUPS: Final = Bound(
     "security groups of a port", "noun", 16, "QuotaExceeded (SecurityGroupsPerInterfaceLimitExceeded)"

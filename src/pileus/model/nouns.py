@@ -7,6 +7,7 @@ from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.egressgateway import EgressGateway
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
+from pileus.model.flowlog import FlowLog
 from pileus.model.host import Host
 from pileus.model.image import Image
 from pileus.model.instance import Instance
@@ -58,6 +59,7 @@ NOUNS: dict[str, type[Noun]] = {
         NatGateway,
         NetworkAcl,
         Peering,
+        FlowLog,
         TransitGateway,
         RouterAttachment,
         TransitTable,

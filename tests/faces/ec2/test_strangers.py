@@ -60,6 +60,7 @@ PERMISSION = {"IpPermissions.1.IpProtocol": "tcp", "IpPermissions.1.FromPort": "
 ANYONE = {**PERMISSION, "IpPermissions.1.IpRanges.1.CidrIp": "0.0.0.0/0"}
 GROUP = "IpPermissions.1.Groups.1."
 LISTED = "IpPermissions.1.PrefixListIds.1.PrefixListId"
+LOGGED = {"TrafficType": "ALL", "LogDestinationType": "s3", "LogDestination": "arn:aws:s3:::logs"}
 ENTRY = {"Protocol": "-1", "RuleAction": "allow", "CidrBlock": "0.0.0.0/0"}
 LAUNCH = {"MinCount": "1", "MaxCount": "1", "InstanceType": "m1.tiny"}
 NO_INSTANCE, NO_GROUP = "InvalidInstanceID.NotFound", "InvalidGroup.NotFound"
@@ -85,6 +86,7 @@ NAMED = {
     "AllocationIds": ("allocation", NO_ALLOCATION),
     "DhcpOptionsIds": ("options", NO_OPTIONS),
     "EgressOnlyInternetGatewayIds": ("egress_gateway", NO_EGRESS),
+    "FlowLogIds": ("log", "InvalidFlowLogId.NotFound"),
     "ImageIds": ("image", "InvalidAMIID.NotFound"),
     "InstanceIds": ("instance", NO_INSTANCE),
     "InternetGatewayIds": ("gateway", "InvalidInternetGatewayID.NotFound"),
@@ -318,6 +320,8 @@ ATTEMPTS: list[Attempt] = [
         for verb, more in (("Accept", ""), ("Reject", ""), ("Delete", ""), ("Modify", "Options"))
     ),
     *transit.ATTEMPTS,
+    ("CreateFlowLogs", {"ResourceType": "VPC", "ResourceId.1": "{vpc}", **LOGGED}, NO_VPC),
+    ("DeleteFlowLogs", {"FlowLogId.1": "{log}"}, "InvalidFlowLogId.NotFound"),
     ("CreateNetworkInterface", {"SubnetId": "{subnet}"}, NO_SUBNET),
     ("CreateNetworkInterface", {"SubnetId": "{my_subnet}", "SecurityGroupId.1": "{group}"}, NO_GROUP),
     ("DeleteNetworkInterface", {"NetworkInterfaceId": "{port}"}, NO_PORT),
@@ -393,7 +397,9 @@ def parts_of_a_vpc(account: Account, vpc: str) -> dict[str, str]:
     wide_subnet = ec2.create_subnet(VpcId=peer_vpc, CidrBlock="10.6.0.0/24", Ipv6CidrBlock=wide)["Subnet"]
     egress = ec2.create_egress_only_internet_gateway(VpcId=peer_vpc)["EgressOnlyInternetGateway"]
     peering = ec2.create_vpc_peering_connection(VpcId=vpc, PeerVpcId=peer_vpc)["VpcPeeringConnection"]
+    log: Any = {"TrafficType": "ALL", "LogDestinationType": "s3", "LogDestination": "arn:aws:s3:::all"}
     return {
+        "log": ec2.create_flow_logs(ResourceIds=[vpc], ResourceType="VPC", **log)["FlowLogIds"][0],
         "options": options["DhcpOptionsId"],
         "acl": listed["NetworkAclId"],
         "listed": listed["NetworkAclAssociationId"],

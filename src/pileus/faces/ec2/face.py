@@ -16,6 +16,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     egressgateway,
     errors,
     flavor,
+    flowlog,
     groupreference,
     identity,
     image,

@@ -33,7 +33,6 @@ EMPTY = {
     "DescribeCarrierGateways": Listed("CarrierGateways", "CarrierGatewayIds", "InvalidCarrierGatewayID.NotFound"),
     "DescribeCustomerGateways": Listed("CustomerGateways", "CustomerGatewayIds", "InvalidCustomerGatewayID.NotFound"),
     "DescribeFleets": Listed("Fleets", "FleetIds", "InvalidFleetId.NotFound"),
-    "DescribeFlowLogs": Listed("FlowLogs", "FlowLogIds", "InvalidFlowLogId.NotFound"),
     "DescribeHosts": Listed("Hosts", "HostIds", "InvalidHostID.NotFound"),
     "DescribeIamInstanceProfileAssociations": Listed(
         "IamInstanceProfileAssociations", "AssociationIds", "InvalidAssociationID.NotFound"

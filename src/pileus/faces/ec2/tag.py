@@ -17,6 +17,7 @@ from pileus.verbs import tag as verbs
 _TYPES = {
     "dhcpoptionset": "dhcp-options",
     "egressgateway": "egress-only-internet-gateway",
+    "flowlog": "vpc-flow-log",
     "internetgateway": "internet-gateway",
     "keypair": "key-pair",
     "launchtemplate": "launch-template",

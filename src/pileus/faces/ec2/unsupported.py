@@ -87,6 +87,12 @@ REFUSED: dict[str, dict[str, Accepted]] = {
     "AttachNetworkInterface": dict.fromkeys(
         ("EnaQueueCount", "EnaSrdSpecification.EnaSrdEnabled", "NetworkCardIndex"), NONE
     ),
+    "CreateFlowLogs": {
+        "DestinationOptions.FileFormat": ("plain-text",),
+        "DestinationOptions.HiveCompatiblePartitions": NONE,
+        "DestinationOptions.PerHourPartition": NONE,
+        "TagFieldSpecifications": NONE,
+    },
     "CreateNatGateway": {
         "AvailabilityMode": ("zonal",),
         **dict.fromkeys(
