@@ -57,7 +57,7 @@ def create(call: Call) -> dict[str, Any]:
 
 
 def _wanted(args: dict[str, Any]) -> dict[str, Any]:
-    """What a request says of the log. Raises InvalidValue."""
+    """The fields of the log that a request names, but for its noun. Raises InvalidValue."""
     kind, destination = args.get("LogDestinationType", "cloud-watch-logs"), args.get("LogDestination", "")
     group = args.get("LogGroupName", "")
     if not destination and (kind != "cloud-watch-logs" or not group):
