@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.loops.network import ENGINE_KIND as NETWORK_KIND
 from pileus.loops.router import ENGINE_KIND as ROUTER_KIND
+from pileus.loops.transitgateway import ENGINE_KIND as TRANSIT_KIND
 from pileus.model.caller import SYSTEM
 from pileus.model.floatingip import FloatingIp
 from pileus.model.internetgateway import InternetGateway
@@ -17,8 +18,12 @@ from pileus.model.networkacl import AclEntry, NetworkAcl
 from pileus.model.peering import Peering
 from pileus.model.project import Project
 from pileus.model.router import Router
+from pileus.model.routerattachment import RouterAttachment
 from pileus.model.routetable import RouteTable
 from pileus.model.subnet import Subnet
+from pileus.model.transitgateway import TransitGateway
+from pileus.model.transitgateway import Wanted as TransitGatewayWanted
+from pileus.rules import routetable as routetable_rules
 from pileus.verbs import (
     floatingip,
     internetgateway,
@@ -27,8 +32,11 @@ from pileus.verbs import (
     networkacl,
     peering,
     router,
+    routerattachment,
     routetable,
     subnet,
+    transitgateway,
+    transittable,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +47,10 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from tests.loops.world import World
 
-OWN: tuple[type[Noun], ...] = (Router, Subnet, InternetGateway, RouteTable, NetworkAcl, NatGateway, Peering, FloatingIp)
+OWN: tuple[type[Noun], ...] = (
+    *(Router, Subnet, InternetGateway, RouteTable, NetworkAcl, NatGateway, Peering, FloatingIp),
+    *(TransitGateway, RouterAttachment),
+)
 """The kinds that these users make, in the order of their making."""
 ANYWHERE = "0.0.0.0/0"
 
@@ -90,6 +101,7 @@ class Layouts:
         place = self._world.core.place
         orders: list[tuple[Noun, Spec]] = [(row, ROUTER_KIND.spec(tx, row, place)) for row in tx.list(Router)]
         orders += [(row, NETWORK_KIND.spec(tx, row, place)) for row in tx.list(Network)]
+        orders += [(row, TRANSIT_KIND.spec(tx, row, place)) for row in tx.list(TransitGateway)]
         for row, order in orders:
             held = self._world.net.specs.get((row.KIND, row.uuid))
             if held is None or msgspec.structs.replace(order, revision=held.revision) != held:
@@ -111,6 +123,8 @@ class Layouts:
             NatGateway: lambda: natgateway.create(caller, core, self._any(Subnet), self._any(FloatingIp)),
             Peering: self._peer,
             FloatingIp: lambda: floatingip.allocate(caller, core),
+            TransitGateway: lambda: transitgateway.create(caller, core, TransitGatewayWanted()),
+            RouterAttachment: lambda: self._attached(on),
         }
         self._made(kind, requests[kind])
 
@@ -136,6 +150,23 @@ class Layouts:
         if not link.wanted.gone:  # one that failed is gone at once
             self._nouns[link.uuid] = Peering
         return peering.accept(caller, core, link.uuid)
+
+    def _attached(self, on: str) -> RouterAttachment:
+        """An attachment of a router for one of its subnets, if it has one."""
+        with self._world.core.store.read() as tx:
+            subnets = [row.uuid for row in routetable_rules.subnets_of(tx, on)]
+        chosen = self._world.random.sample(subnets, 1) if subnets else []
+        gateway = self._any(TransitGateway)
+        return routerattachment.create(self._world.cloud.caller, self._world.core, gateway, on, chosen)
+
+    def _route_transit(self) -> None:
+        """Lead a range over an attachment, in the default table of its gateway."""
+        caller, core = self._world.cloud.caller, self._world.core
+        attachment = self._world.damage.row(RouterAttachment, self._any(RouterAttachment) or "none")
+        gateway = self._world.damage.row(TransitGateway, attachment.wanted.gateway if attachment else "none")
+        table = gateway.wanted.association if gateway else ""
+        cidr = f"10.{self._world.random.randrange(200, 250)}.0.0/16"
+        transittable.add_route(caller, core, table, cidr, attachment.uuid if attachment else "")
 
     def _pair(self) -> tuple[str, str]:
         """Two of the users' routers; twice the only one, or none, where there are not as many."""
@@ -173,6 +204,7 @@ class Layouts:
             "remove route": lambda: routetable.remove_route(caller, core, table, destination),
             "add entry": lambda: networkacl.add_entry(caller, core, acl, entry),
             "filter": lambda: self._filter(acl, subnet_uuid),
+            "add transit route": self._route_transit,
             "name": lambda: router.modify(caller, core, on, dns_hostnames=random.random() < 0.5),
         }
         deed = random.choice(list(requests))
@@ -199,6 +231,8 @@ class Layouts:
             NetworkAcl: lambda uuid: networkacl.delete(caller, core, uuid),
             NatGateway: lambda uuid: natgateway.delete(caller, core, uuid),
             Peering: lambda uuid: peering.delete(caller, core, uuid),
+            TransitGateway: lambda uuid: transitgateway.delete(caller, core, uuid),
+            RouterAttachment: lambda uuid: routerattachment.delete(caller, core, uuid),
             FloatingIp: lambda uuid: floatingip.release(caller, core, uuid),
         }
         cls = self._world.random.choice(OWN)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pileus.model import image as images
-from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State, converged, state
-from pileus.model.network import Network
-from pileus.model.nouns import NOUNS
+from pileus.model.nouns import ENGINE, NOUNS
 from pileus.model.port import Port
 from pileus.model.record import recall
-from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import ImageSpec, InstanceSpec, PortSpec, SecurityGroupSpec
 from pileus.rules import recount
@@ -445,7 +442,7 @@ class Promises:
     def _engine(self, tx: Reader) -> None:
         net = self._world.net
         living: dict[tuple[str, str], Noun] = {}
-        for cls in (Router, Network, SecurityGroup, Port, FloatingIp):
+        for cls in ENGINE:
             living.update({(row.KIND, row.uuid): row for row in tx.list(cls)})
         if ("port", ALIEN) not in net.bodies:
             self.broken(UNKNOWN, "the unknown port is gone")
