@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import addresses
-from pileus.model.errors import Conflict, InvalidValue, Malformed, NoCapacity, NotFound, Unsupported
+from pileus.model.errors import Conflict, InvalidValue, Malformed, NoCapacity, NotFound
 from pileus.model.floatingip import Assigned, FloatingIp, Wanted
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.instance import Instance
@@ -87,10 +87,6 @@ def associate(
     with core.store.write() as tx:
         floating = _one(caller, tx, uuid, address)
         target = _target(caller, tx, instance, port)
-        if private in target.assigned.secondaries:
-            text = f"{private} is a secondary address of {target.label}. Floating addresses lead to primary ones alone."
-            raise Unsupported(text, noun=Port.KIND, ident=target.uuid)
-        if private not in ("", target.assigned.address):
         private = "" if private == target.assigned.address else private
         if private and private not in target.assigned.secondaries:
             raise InvalidValue(f"{private} is not an address of {target.label}.", ident=private, reason="address")

@@ -267,8 +267,9 @@ def _take(caller: Caller, tx: Writer, subnet: Subnet, address: str) -> None:
 
 
 def _readdress(caller: Caller, tx: Writer, port: Port, verb: str, **changes: tuple[str, ...]) -> None:
-    removed = set(port.assigned.secondaries) - set(secondaries)
+    before = port.assigned.secondaries
     port = tx.assign(port, msgspec.structs.replace(port.assigned, **changes))
+    removed = set(before) - set(port.assigned.secondaries)
     if removed:
         floatingip.leave(caller, tx, port, removed)
     tx.add_journal_line(caller, port, f"port.{verb}", goal=port.generation)

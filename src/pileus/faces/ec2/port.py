@@ -240,7 +240,5 @@ _FILTERS = filters.of_members(
         "group-name": "Groups.GroupName",
         "ipv6-addresses.ipv6-address": "Ipv6Addresses.Ipv6Address",
     },
-    absent=("requester-id",),
-)
-    absent=("ipv6-addresses.ipv6-address", "operator.managed", "operator.principal", "requester-id"),
+    absent=("operator.managed", "operator.principal", "requester-id"),
 ) | {"availability-zone-id": lambda item: (zone_id(item["AvailabilityZone"]),)}

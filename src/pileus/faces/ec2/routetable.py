@@ -216,9 +216,5 @@ _FILTERS = filters.of_members(
         "route.state": "Routes.State",
         "route.transit-gateway-id": "Routes.TransitGatewayId",
     },
-    absent=("association.gateway-id", "route.transit-gateway-id"),
-    absent=(
-        *("association.gateway-id", "route.destination-ipv6-cidr-block"),
-        *("route.egress-only-internet-gateway-id",),
-    ),
+    absent=("association.gateway-id",),
 )

@@ -153,9 +153,5 @@ _SUBNET_FILTERS = filters.of_members(
             )
         },
     },
-    absent=("customer-owned-ipv4-pool", "outpost-arn"),
-    absent=(
-        *("customer-owned-ipv4-pool", "enable-lni-at-device-index", "ipv6-cidr-block-association.association-id"),
-        *("ipv6-cidr-block-association.ipv6-cidr-block", "ipv6-cidr-block-association.state", "outpost-arn"),
-    ),
+    absent=("customer-owned-ipv4-pool", "enable-lni-at-device-index", "outpost-arn"),
 )
