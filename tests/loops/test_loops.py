@@ -287,6 +287,7 @@ def test_the_resync_finds_every_kind_that_has_a_loop(site: Site, ann: Caller, ti
     """What lost its wake is looked at again, whichever kind it is: a new noun cannot be forgotten here."""
     site.launch(ann, Launch(image=tiny.uuid))
     floatingip.allocate(ann, site.core)
+    transitgateway.create(ann, site.core, TransitGatewayWanted())
     with site.store.write() as tx:
         tx.sql.execute(delete(tables.wake))
     runner.resync(site.core)

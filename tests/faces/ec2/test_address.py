@@ -141,17 +141,3 @@ def test_no_address_has_a_domain_name(cloud: Cloud) -> None:
     assert answer["Addresses"] == []
     with refused("InvalidAllocationID.NotFound"):
         ec2.describe_addresses_attribute(AllocationIds=["eipalloc-" + "0" * 17])
-
-
-def test_an_address_leads_to_primary_addresses_alone(cloud: Cloud) -> None:
-    """A secondary address is one of the interface's, and the refusal does not say otherwise."""
-    ec2 = cloud.account().ec2
-    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
-    port = ec2.create_network_interface(SubnetId=subnet, SecondaryPrivateIpAddressCount=1)["NetworkInterface"]
-    allocation = ec2.allocate_address()["AllocationId"]
-    other = port["NetworkInterfaceId"]
-    (secondary,) = [each["PrivateIpAddress"] for each in port["PrivateIpAddresses"] if not each["Primary"]]
-    with refused("UnsupportedOperation", match=f"{secondary} is a secondary address"):
-        ec2.associate_address(AllocationId=allocation, NetworkInterfaceId=other, PrivateIpAddress=secondary)
-    with refused("InvalidParameterValue"):
-        ec2.associate_address(AllocationId=allocation, NetworkInterfaceId=other, PrivateIpAddress="192.0.2.1")

@@ -120,7 +120,7 @@ def test_body_belongs_to_the_signature(account: Account) -> None:
 
 def test_unknown_action_and_known_one_that_is_missing(account: Account) -> None:
     assert code_of(account.post(Action="DoWonders")) == "InvalidAction"
-    response = account.post(Action="CreateTransitGateway", Nonsense="1")
+    response = account.post(Action="CreateVpnGateway", Nonsense="1")
     assert (response.status, code_of(response)) == (400, "UnsupportedOperation")
     assert code_of(account.post("sts", Action="AssumeRole")) == "UnsupportedOperation"
     assert code_of(account.post()) == "MissingAction"
