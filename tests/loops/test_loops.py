@@ -25,12 +25,13 @@ from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
+from pileus.model.transitgateway import Wanted as TransitGatewayWanted
 from pileus.providers.stub.provider import StubProvider
 from pileus.rules.core import Core
 from pileus.store import tables
 from pileus.store.migrate import migrate
 from pileus.store.store import TOMBSTONE, Store
-from pileus.verbs import flavor, floatingip, image, project, securitygroup, tag
+from pileus.verbs import flavor, floatingip, image, project, securitygroup, tag, transitgateway
 from pileus.verbs.instance import power, view
 from pileus.verbs.instance.launch import Launch, launch
 
