@@ -76,6 +76,8 @@ NOUNS = (
                 (
                     _SUBNET,
                     Field("address", "By default the lowest free one."),
+                    Field("ipv6_addresses", "An address of IPv6; repeatable.", list, option="ipv6-address"),
+                    Field("ipv6_count", "How many addresses of IPv6 it has; by default as the subnet says.", int),
                     Field("groups", "A security group, by id or name; repeatable.", list, option="group"),
                     Field(
                         "network_tags",
