@@ -342,3 +342,15 @@ def put(site: Site, table: Table, ident: int, column: str, value: str = "'x'") -
     with site.store.engine.write() as connection:
         connection.execute(update(table).where(table.c.id == ident).values({column: literal_column(value)}))
     site.store._cache = Cache()
+
+
+def test_a_port_does_not_get_a_second_address_beside_one_that_cannot_be_read(
+    site: Site, ann: Caller, rows: list[Instance]
+) -> None:
+    first, second = (floatingip.allocate(ann, site.core) for _ in range(2))
+    floatingip.associate(ann, site.core, first.uuid, instance=rows[0].uuid)
+    damage(site, FloatingIp, first.uuid, "tags")
+    with pytest.raises(Unavailable, match="damaged"):
+        floatingip.associate(ann, site.core, second.uuid, instance=rows[0].uuid)
+    with site.store.read() as tx:
+        assert tx.need(FloatingIp, second.uuid).wanted.port is None

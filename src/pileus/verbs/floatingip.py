@@ -83,6 +83,7 @@ def associate(
 
     It stands for the port's address `private`, the primary one if that is empty. An address that another port, or
     another private address, has moves only with `reassociate`. Another one for that private address becomes unused.
+    Raises Unavailable where that one cannot be read, Conflict, InvalidValue, NotFound.
     """
     with core.store.write() as tx:
         floating = _one(caller, tx, uuid, address)
@@ -96,7 +97,9 @@ def associate(
         if floating.wanted.port and not reassociate:
             text = f"The {floating.label} is already associated ({floating.wanted.association})."
             raise Conflict(text, noun=FloatingIp.KIND, ident=floating.uuid, reason="associated")
-        leave(caller, tx, target, [private])
+        with tx.complete():
+            # An address whose row cannot be read now would have the port beside this one.
+            leave(caller, tx, target, [private])
         association = new_ec2("eipassoc")
         wanted = msgspec.structs.replace(floating.wanted, port=target.uuid, association=association, private=private)
         if floating.wanted.port:
