@@ -21,6 +21,7 @@ QUESTIONS: dict[str, Callable[[Reader, Any], object]] = {
     "by EC2 ids": lambda tx, cls: tx.by_ec2(cls, ["a", "b"]),
     "identities": lambda tx, cls: tx.identities(cls, ["a"]),
     "of a project": lambda tx, cls: tx.list(cls, project="p"),
+    "of a project, with tags": lambda tx, cls: tx.tagged(cls, "p"),
     "of a project, ended ones too": lambda tx, cls: tx.list(cls, project="p", dead=True),
     "a page of a project": lambda tx, cls: tx.list(cls, project="p", dead=True, after=1, limit=2),
     "by name": lambda tx, cls: tx.list(cls, name="n"),

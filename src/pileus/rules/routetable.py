@@ -21,7 +21,7 @@ from pileus.model.transitgateway import TransitGateway
 from pileus.rules.transitgateway import attachments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pileus.model.noun import Noun
     from pileus.store.reader import Reader
@@ -55,22 +55,44 @@ def targets_of(tx: Reader, router: str, tables: Iterable[RouteTable]) -> dict[st
 
     A transit gateway's is the router's attachment to it.
     """
-    routes = [route for table in tables for route in table.wanted.routes]
-    gateway = gateway_of(tx, router)
-    egress = tx.many(EgressGateway, [route.uuid for route in routes if route.target == EgressGateway.KIND])
-    nats = tx.many(NatGateway, [route.uuid for route in routes if route.target == NatGateway.KIND])
-    ports = tx.many(Port, [route.uuid for route in routes if route.target == Port.KIND])
-    peerings = tx.many(Peering, [route.uuid for route in routes if route.target == Peering.KIND])
-    links = [peering for peering in peerings.values() if peering.is_active]
-    hubs = {route.uuid for route in routes if route.target == TransitGateway.KIND}
-    attachments = {each.wanted.gateway: each for each in attachments_of(tx, [router] if hubs else [])}
-    living = [
-        noun
+    return targets_by_router(tx, {router: [*tables]})[router]
+
+
+def targets_by_router(tx: Reader, tables: Mapping[str, Sequence[RouteTable]]) -> dict[str, dict[str, Noun]]:
+    """The same for the tables of several routers, by the routers' uuids: each kind of noun is read once."""
+    routes = {router: [route for table in own for route in table.wanted.routes] for router, own in tables.items()}
+    uuids: dict[str, set[str]] = {}
+    for route in (route for own in routes.values() for route in own):
+        uuids.setdefault(route.target, set()).add(route.uuid)
+    egress, nats, ports = (tx.many(cls, uuids.get(cls.KIND, ())) for cls in (EgressGateway, NatGateway, Port))
+    targets: dict[str, Noun] = {
+        noun.uuid: noun
         for noun in (*egress.values(), *nats.values(), *ports.values())
         if noun.gone is None and not noun.wanted.gone
-    ]
-    targets: dict[str, Noun] = {noun.uuid: noun for noun in (*([gateway] if gateway else []), *living, *links)}
-    return targets | {hub: attachment for hub, attachment in attachments.items() if hub in hubs}
+    }
+    peerings = tx.many(Peering, uuids.get(Peering.KIND, ()))
+    targets |= {peering.uuid: peering for peering in peerings.values() if peering.is_active}
+    holders = tx.holders(InternetGateway.KIND, routes)
+    gateways = tx.many(InternetGateway, holders.values())
+    hubs = uuids.get(TransitGateway.KIND, set())
+    attached = attachments_of(tx, routes if hubs else ())
+    attachments = {(each.wanted.router, each.wanted.gateway): each for each in attached}
+    by_router: dict[str, dict[str, Noun]] = {}
+    for router, own in routes.items():
+        gateway = gateways.get(holders.get(router, ""))
+        reached = by_router[router] = {gateway.uuid: gateway} if gateway is not None else {}
+        for route in own:
+            attachment = attachments.get((router, route.uuid)) if route.target == TransitGateway.KIND else None
+            noun = attachment or targets.get(route.uuid)
+            if noun is not None:
+                reached[route.uuid] = noun
+    return by_router
+
+
+def preload_subnets(tx: Reader, routers: Iterable[str]) -> None:
+    """Read the networks and subnets of these routers at once: `subnets_of` is asked for each of them later."""
+    networks = tx.preload_referring(Network, routers)
+    tx.preload_referring(Subnet, [network.uuid for network in networks])
 
 
 def subnets_of(tx: Reader, router: str) -> list[Subnet]:

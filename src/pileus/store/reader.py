@@ -234,6 +234,10 @@ class Reader(JournalReader):
         self.unreadable.update(cached.unreadable)
         return [*cached.living[project]]
 
+    def tagged(self, cls: type[N], project: str) -> _List[N]:
+        """The living nouns of a project that have tags, in the order of their making."""
+        return self._decoded(cls, self.sql.execute(_tagged(cls), {"project": project}).all())
+
     def changed_since(
         self,
         cls: type[N],
@@ -462,6 +466,11 @@ def _list(cls: type[Noun], names: tuple[str, ...], dead: bool) -> Select[Any]:  
     if "limit" in names:
         statement = statement.limit(bindparam("limit", type_=Integer))
     return statement if dead else statement.where(table.c.gone.is_(None))
+
+
+@cache
+def _tagged(cls: type[Noun]) -> Select[Any]:
+    return _list(cls, ("project",), False).where(tables.nouns[cls.KIND].c.tags != "{}")
 
 
 @cache

@@ -14,7 +14,7 @@ from pileus.model.router import Router
 from pileus.model.routetable import SubnetAssociation
 from pileus.rules import find
 from pileus.rules.networkacl import acls_of, subnets_by_acl
-from pileus.rules.routetable import subnets_of, wake_router
+from pileus.rules.routetable import preload_subnets, subnets_of, wake_router
 from pileus.rules.token import once
 
 if TYPE_CHECKING:
@@ -190,11 +190,14 @@ def listing(caller: Caller, core: Core) -> list[NetworkAclView]:
 
 def _views(caller: Caller, tx: Reader) -> list[NetworkAclView]:
     acls = tx.list(NetworkAcl, project=caller.project)
+    acls_by_router: dict[str, list[NetworkAcl]] = {}
+    for acl in acls:
+        acls_by_router.setdefault(acl.wanted.router, []).append(acl)
+    routers = tx.many(Router, acls_by_router)
+    preload_subnets(tx, acls_by_router)
     associations: dict[str, list[SubnetAssociation]] = {}
-    for router in dict.fromkeys(acl.wanted.router for acl in acls):
-        own = [acl for acl in acls if acl.wanted.router == router]
+    for router, own in acls_by_router.items():
         associations |= subnets_by_acl(own, subnets_of(tx, router))
-    routers = tx.many(Router, {acl.wanted.router for acl in acls})
     return [
         NetworkAclView(
             acl=acl,

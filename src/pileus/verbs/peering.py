@@ -18,7 +18,7 @@ from pileus.rules.peering import free_link
 from pileus.rules.routetable import wake_router
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
@@ -151,17 +151,25 @@ def listing(caller: Caller, core: Core) -> list[PeeringView]:
         own = tx.list(Peering, project=caller.project, dead=True)
         others = tx.referring(Peering, routers)
         peerings = {peering.uuid: peering for peering in (*own, *others) if find.visible(caller, peering)}
-        return [_view(tx, peering) for peering in peerings.values()]
+        return _views(tx, list(peerings.values()))
 
 
-def _view(tx: Reader, peering: Peering) -> PeeringView:
-    return PeeringView(
-        peering=peering,
-        router=tx.get(Router, peering.wanted.router),
-        peer=tx.get(Router, peering.wanted.peer) if peering.wanted.peer else None,
-        account=_account(tx, peering.project),
-        peer_account=peering.wanted.account,
-    )
+def _views(tx: Reader, peerings: Sequence[Peering]) -> list[PeeringView]:
+    sides = {uuid for peering in peerings for uuid in (peering.wanted.router, peering.wanted.peer) if uuid}
+    with tx.complete():
+        routers = tx.many(Router, sides)
+        owners = tx.many(Project, {peering.project for peering in peerings})
+    accounts = {uuid: owner.wanted.account_id for uuid, owner in owners.items()}
+    return [
+        PeeringView(
+            peering=peering,
+            router=routers.get(peering.wanted.router),
+            peer=routers.get(peering.wanted.peer or ""),
+            account=accounts.get(peering.project, ""),
+            peer_account=peering.wanted.account,
+        )
+        for peering in peerings
+    ]
 
 
 def _account(tx: Reader, project: str) -> str:

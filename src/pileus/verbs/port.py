@@ -17,7 +17,7 @@ from pileus.model.sizes import Description, Idents
 from pileus.model.subnet import Subnet
 from pileus.rules import find, floatingip, ipv6
 from pileus.rules import port as rules
-from pileus.rules.instance.view import InstanceView, NicView, nics_of, views_of
+from pileus.rules.instance.view import InstanceView, NicView, joined, nics_of
 from pileus.rules.network import free_addresses
 from pileus.rules.port import NewPort
 from pileus.rules.token import once
@@ -292,7 +292,8 @@ def listing(caller: Caller, core: Core) -> list[PortView]:
         ports = [port for port in tx.list(Port, project=caller.project) if port.wanted.instance or not port.wanted.gone]
         nics = nics_of(tx, ports, tx.list(FloatingIp, project=caller.project))
         instances = tx.many(Instance, {port.wanted.instance for port in ports if port.wanted.instance})
-        views = {view.instance.uuid: view for view in views_of(tx, list(instances.values()))}
+        # Ports show nothing of their instances' other ports and disks.
+        views = {view.instance.uuid: view for view in joined(tx, list(instances.values()), (), ())}
         return [
             PortView(nic=nic, instance=views.get(nic.port.wanted.instance or ""))
             for nic in sorted(nics, key=lambda nic: nic.port.id)

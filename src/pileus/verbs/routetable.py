@@ -29,7 +29,7 @@ from pileus.rules.routetable import (
     gateway_of,
     table_of,
     tables_of,
-    targets_of,
+    targets_by_router,
     wake_networks,
     wake_router,
 )
@@ -297,11 +297,17 @@ def listing(caller: Caller, core: Core) -> list[RouteTableView]:
     """The project's tables."""
     with core.store.read() as tx:
         tables = tx.list(RouteTable, project=caller.project)
-        routers = tx.many(Router, [table.wanted.router for table in tables])
-        views = []
+        tables_by_router: dict[str, list[RouteTable]] = {}
         for table in tables:
-            if table.wanted.router not in routers:
-                continue  # the router's row is damaged
-            active = frozenset(targets_of(tx, table.wanted.router, [table]))
-            views.append(RouteTableView(table=table, router=routers[table.wanted.router], active=active))
-        return views
+            tables_by_router.setdefault(table.wanted.router, []).append(table)
+        routers = tx.many(Router, tables_by_router)
+        targets = targets_by_router(tx, tables_by_router)
+        return [
+            RouteTableView(
+                table=table,
+                router=routers[table.wanted.router],
+                active=frozenset(targets[table.wanted.router].keys() & {route.uuid for route in table.wanted.routes}),
+            )
+            for table in tables
+            if table.wanted.router in routers  # otherwise the router's row is damaged
+        ]

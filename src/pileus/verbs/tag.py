@@ -32,6 +32,9 @@ RULE = "securitygrouprule"
 SNAPSHOT = "snapshot"
 """The kind of what is behind an image, with tags of its own."""
 
+_TAGGED_APART = frozenset({Image, Instance, SecurityGroup})
+"""The nouns that show tags beside those of their rows: of snapshots and rules, and of the cloud."""
+
 Target = tuple[str, str]
 """The bearer of tags: the kind and the uuid of a noun, or RULE and the rule's id."""
 
@@ -112,24 +115,25 @@ def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
     tag_rows: list[tuple[str, str, str, str]] = []
 
     def of(kind: str, ident: str, tags: Mapping[str, str]) -> None:
-        tag_rows.extend((kind, ident, key, value) for key, value in sorted(tags.items()))
+        if tags:
+            tag_rows.extend((kind, ident, key, value) for key, value in sorted(tags.items()))
 
     with core.store.read() as tx:
         for cls in NOUNS.values():
             if not cls.TAGGED:
                 continue
-            nouns = tx.list(cls, project=caller.project)
+            # Of other kinds, what has no tags of its own shows none.
+            nouns = tx.list(cls, project=caller.project) if cls in _TAGGED_APART else tx.tagged(cls, caller.project)
             instances = [noun for noun in nouns if isinstance(noun, Instance)]
             images = tx.many(Image, {row.wanted.image for row in instances if not row.wanted.login_user})
             for noun in nouns:
                 if isinstance(noun, Instance):
                     of(noun.KIND, noun.uuid, shown(noun, login_user(noun, images.get(noun.wanted.image))))
-                elif isinstance(noun, Image):
-                    of(noun.KIND, noun.uuid, noun.tags)
+                    continue
+                of(noun.KIND, noun.uuid, noun.tags)
+                if isinstance(noun, Image):
                     of(SNAPSHOT, noun.uuid, noun.wanted.snapshot_tags)
-                else:
-                    of(noun.KIND, noun.uuid, noun.tags)
-                if isinstance(noun, SecurityGroup):
+                elif isinstance(noun, SecurityGroup):
                     for rule in noun.wanted.rules:
                         of(RULE, rule.id, rule.tags)
     return tag_rows
