@@ -99,11 +99,21 @@ class CachedAnswer(msgspec.Struct, frozen=True):
 class ProjectLists:
     """Lists of one project as of one version, by the kind that they list, and answers that faces made of such lists."""
 
-    def __init__(self, version: Version, make_room: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, version: Version, make_room: Callable[[], None] = lambda: None, before: ProjectLists | None = None
+    ) -> None:
         self.version = version
         self.lists: dict[str, list[Any]] = {}
+        self.earlier: dict[str, list[Any]] = {} if before is None else {**before.earlier, **before.lists}
+        """Lists of earlier versions, until they are made anew: items that are equal still need not be made again."""
         self.answers: dict[tuple[object, ...], CachedAnswer] = {}
         self._make_room = make_room
+
+    def put(self, name: str, items: list[Any]) -> None:
+        """Have a list of this version, in the place of an earlier one."""
+        self.lists[name] = items
+        self.earlier.pop(name, None)
+        self._make_room()
 
     def keep(self, key: tuple[object, ...], answer: CachedAnswer) -> None:
         """Keep an answer, in the place of the one that was kept first where there are ANSWERS already."""
@@ -116,7 +126,8 @@ class ProjectLists:
     def size(self) -> int:
         """The number of entries, and _EMPTY for the project."""
         answers = sum(answer.size for answer in [*self.answers.values()])
-        return _EMPTY + sum(map(len, self.lists.values())) + answers
+        lists = [*self.lists.values(), *self.earlier.values()]
+        return _EMPTY + sum(map(len, lists)) + answers
 
 
 class Cache:
@@ -149,7 +160,7 @@ class Cache:
         with self._lock:
             entry = self._projects.pop(project, None)
             if entry is None or any(ours < theirs for ours, theirs in zip(entry.version, version, strict=True)):
-                entry = ProjectLists(version, self._make_room)
+                entry = ProjectLists(version, self._make_room, entry)
                 self._evict()
             self._projects[project] = entry  # behind all that were asked for before
         return entry if entry.version == version else None

@@ -12,6 +12,7 @@ from pileus.faces.ec2 import answercache
 from pileus.faces.ec2.call import ACTIONS
 from pileus.model.project import Project
 from pileus.store import cache
+from pileus.store.reader import Reader
 from pileus.verbs import keypair, network, peering, router, tag
 from tests import nouns
 
@@ -28,7 +29,8 @@ def _body(account: Account, action: str, **more: str) -> str:
 
 
 def _anew(account: Account, action: str) -> str:
-    with mock.patch.object(answercache, "LISTS", frozenset()):
+    """The body that is made without anything that is kept of lists: answers, elements and views."""
+    with mock.patch.object(Reader, "lists", return_value=None):
         return _body(account, action)
 
 

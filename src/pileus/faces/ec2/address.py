@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.tag import shown, specified
@@ -78,7 +78,7 @@ def describe(call: Call) -> dict[str, Any]:
             raise InvalidValue(text, ident=address[:40], reason="address")
     uuids = uuids_of(call, FloatingIp, args.get("AllocationIds", ()))
     views = verbs.listing(call.caller, call.core, uuids, args.get("PublicIps", ()))
-    return paging.listed(args, "Addresses", [_address(call, view) for view in views], _FILTERS)
+    return elements.listed(call, "Addresses", "Address", views, _address, _FILTERS)
 
 
 def _uuid(call: Call, cls: type[Noun], parameter: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
@@ -56,7 +56,7 @@ def describe(call: Call) -> dict[str, Any]:
         {gateway.ec2_id: gateway for gateway in verbs.listing(call.caller, call.core)},
         call.args.get("InternetGatewayIds", ()),
     )
-    return paging.listed(call.args, "InternetGateways", [_gateway(call, each) for each in gateways], _FILTERS)
+    return elements.listed(call, "InternetGateways", "InternetGateway", gateways, _gateway, _FILTERS)
 
 
 def _gateway(call: Call, gateway: InternetGateway) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance import shape
@@ -110,7 +110,7 @@ def describe(call: Call) -> dict[str, Any]:
     args = call.args
     names, ids = args.get("LaunchTemplateNames", ()), args.get("LaunchTemplateIds", ())
     templates = verbs.listing(call.caller, call.core, names, uuids_of(call, LaunchTemplate, ids))
-    return paging.listed(args, "LaunchTemplates", [_template(call, each) for each in templates], _FILTERS)
+    return elements.listed(call, "LaunchTemplates", "LaunchTemplate", templates, _template, _FILTERS)
 
 
 @action("DescribeLaunchTemplateVersions")

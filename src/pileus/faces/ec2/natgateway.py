@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
@@ -58,8 +58,9 @@ def describe(call: Call) -> dict[str, Any]:
         {view.nat.ec2_id: view for view in verbs.listing(call.caller, call.core)},
         call.args.get("NatGatewayIds", ()),
     )
-    args = {**call.args, "Filters": call.args.get("Filter", [])}
-    return paging.listed(args, "NatGateways", [_nat(view) for view in views], _FILTERS)
+    if "Filter" in call.args:
+        call = call._replace(args={**call.args, "Filters": call.args["Filter"]})
+    return elements.listed(call, "NatGateways", "NatGateway", views, lambda _, view: _nat(view), _FILTERS)
 
 
 def _nat(view: NatGatewayView) -> dict[str, Any]:

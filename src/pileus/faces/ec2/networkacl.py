@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
@@ -114,7 +114,7 @@ def describe(call: Call) -> dict[str, Any]:
         {view.acl.ec2_id: view for view in verbs.listing(call.caller, call.core)},
         call.args.get("NetworkAclIds", ()),
     )
-    return paging.listed(call.args, "NetworkAcls", [_acl(call, view) for view in views], _FILTERS)
+    return elements.listed(call, "NetworkAcls", "NetworkAcl", views, _acl, _FILTERS)
 
 
 def _acl(call: Call, view: NetworkAclView) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import check_id, ec2_id
@@ -95,7 +95,7 @@ def describe(call: Call) -> dict[str, Any]:
         {view.peering.ec2_id: view for view in verbs.listing(call.caller, call.core)},
         call.args.get("VpcPeeringConnectionIds", ()),
     )
-    return paging.listed(call.args, "VpcPeeringConnections", [_item(call, view) for view in views], _FILTERS)
+    return elements.listed(call, "VpcPeeringConnections", "VpcPeeringConnection", views, _item, _FILTERS)
 
 
 def _shown(call: Call, peering: Peering) -> dict[str, Any]:

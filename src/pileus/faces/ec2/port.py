@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance.part import InstanceParts, attachment_id, chosen
@@ -65,9 +65,9 @@ def detach(call: Call) -> dict[str, Any]:
 def describe(call: Call) -> dict[str, Any]:
     """List network interfaces, by id or all."""
     views = {view.nic.port.ec2_id: view for view in verbs.listing(call.caller, call.core)}
-    items = [_interface(call, view) for view in chosen(Port, views, call.args.get("NetworkInterfaceIds", ()))]
+    ports = chosen(Port, views, call.args.get("NetworkInterfaceIds", ()))
     tags = functools.partial(filters.tags_of, member="TagSet")
-    return paging.listed(call.args, "NetworkInterfaces", items, _FILTERS, tags)
+    return elements.listed(call, "NetworkInterfaces", "NetworkInterface", ports, _interface, _FILTERS, tags)
 
 
 @action("DescribeNetworkInterfaceAttribute")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.names import ec2_id
@@ -45,21 +45,17 @@ def describe(call: Call) -> dict[str, Any]:
     missing = sorted(set(ids) - {group.ec2_id for group in groups})
     if missing:
         raise find.not_found(SecurityGroup, missing)
-    return paging.listed(
-        args,
-        "SecurityGroups",
-        [_group(call, group, group.wanted.router) for group in groups if group.wanted.router],
-        _FILTERS,
-    )
+    of_vpcs = [group for group in groups if group.wanted.router]
+    return elements.listed(call, "SecurityGroups", "SecurityGroup", of_vpcs, _group, _FILTERS)
 
 
-def _group(call: Call, group: SecurityGroup, router: str) -> dict[str, Any]:
+def _group(call: Call, group: SecurityGroup) -> dict[str, Any]:
     return {
         "GroupId": group.ec2_id,
         "GroupName": group.name,
         "Description": group.wanted.description,
         "OwnerId": call.caller.account_id,
-        "VpcId": ec2_id(Router, router),
+        "VpcId": ec2_id(Router, group.wanted.router or ""),
         "SecurityGroupArn": _arn(call, group),
         "IpPermissions": permissions(call, group.wanted.rules, "ingress"),
         "IpPermissionsEgress": permissions(call, group.wanted.rules, "egress"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.names import zone_id
@@ -98,8 +98,8 @@ def modify_attribute(call: Call) -> dict[str, Any]:
 def describe(call: Call) -> dict[str, Any]:
     """List subnets, by id or all."""
     views = networks.subnets(call.caller, call.core, uuids_of(call, Subnet, call.args.get("SubnetIds", ())))
-    items = [_subnet(call, view) for view in views if view.router is not None]
-    return paging.listed(call.args, "Subnets", items, _SUBNET_FILTERS)
+    routed = [view for view in views if view.router is not None]
+    return elements.listed(call, "Subnets", "Subnet", routed, _subnet, _SUBNET_FILTERS)
 
 
 def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:

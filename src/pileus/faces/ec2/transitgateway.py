@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.ids import uuid_of
 from pileus.faces.ec2.names import ec2_id
@@ -77,7 +77,7 @@ def describe(call: Call) -> dict[str, Any]:
         {gateway.ec2_id: gateway for gateway in verbs.listing(call.caller, call.core)},
         call.args.get("TransitGatewayIds", ()),
     )
-    return paging.listed(call.args, "TransitGateways", [_gateway(call, each) for each in gateways], _FILTERS)
+    return elements.listed(call, "TransitGateways", "TransitGateway", gateways, _gateway, _FILTERS)
 
 
 def _gateway(call: Call, gateway: TransitGateway, state: str = "") -> dict[str, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+import msgspec
+
+from pileus.faces.ec2 import elements, filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.instance.part import chosen
 from pileus.faces.ec2.names import ec2_id, zone_id
 from pileus.faces.ec2.tag import shown
 from pileus.faces.wire.scalars import from_timestamp
 from pileus.model.image import Image, snapshot_id
+from pileus.model.instance import Instance
 from pileus.model.volume import Volume
 from pileus.rules.host import Heard
 from pileus.rules.instance.view import InstanceView
@@ -22,7 +25,15 @@ _UNKNOWN = "insufficient-data"
 @action("DescribeVolumes")
 def describe(call: Call) -> dict[str, Any]:
     """List volumes, by id or all."""
-    return paging.listed(call.args, "Volumes", [_volume(call, view, volume) for view, volume in _asked(call)], _FILTERS)
+    volumes = [ListedVolume(volume=volume, instance=view.instance) for view, volume in _asked(call)]
+    return elements.listed(call, "Volumes", "Volume", volumes, _volume, _FILTERS)
+
+
+class ListedVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume with the instance whose disk it is."""
+
+    volume: Volume
+    instance: Instance
 
 
 def _asked(call: Call) -> list[tuple[InstanceView, Volume]]:
@@ -33,7 +44,8 @@ def _asked(call: Call) -> list[tuple[InstanceView, Volume]]:
     return chosen(Volume, volumes, call.args.get("VolumeIds", ()))
 
 
-def _volume(call: Call, view: InstanceView, volume: Volume) -> dict[str, Any]:
+def _volume(call: Call, view: ListedVolume) -> dict[str, Any]:
+    volume = view.volume
     attachment = {
         "AttachTime": volume.created,
         "Device": volume.wanted.device,

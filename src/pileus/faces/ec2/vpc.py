@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.dhcpoptions import DEFAULT
 from pileus.faces.ec2.ids import uuid_of, uuids_of
@@ -46,7 +46,7 @@ def delete(call: Call) -> dict[str, Any]:
 def describe(call: Call) -> dict[str, Any]:
     """List VPCs, by id or all."""
     routers = networks.routers(call.caller, call.core, uuids_of(call, Router, call.args.get("VpcIds", ())))
-    return paging.listed(call.args, "Vpcs", [_vpc(call, router) for router in routers], _VPC_FILTERS)
+    return elements.listed(call, "Vpcs", "Vpc", routers, _vpc, _VPC_FILTERS)
 
 
 def _vpc(call: Call, router: Router) -> dict[str, Any]:

@@ -70,8 +70,20 @@ def views_in(tx: Reader, project: str, *, cached_only: bool = False) -> list[Ins
     if views is None and not cached_only:
         views = views_of(tx, tx.list(Instance, project=project, dead=True), whole_project=True)
         if lists is not None and not tx.unreadable:
-            lists.lists[Instance.KIND] = views
+            views = _unchanged(views, lists.earlier.get(Instance.KIND, ()))
+            lists.put(Instance.KIND, views)
     return views
+
+
+def _unchanged(views: Sequence[InstanceView], earlier: Sequence[InstanceView]) -> list[InstanceView]:
+    """The views, and in the place of each that equals an earlier one that one, with what faces derived from it."""
+    by_uuid = {view.instance.uuid: view for view in earlier}
+    unchanged = []
+    for view in views:
+        before = by_uuid.get(view.instance.uuid)
+        same = before is not None and msgspec.structs.replace(view, derived=before.derived) == before
+        unchanged.append(before if before is not None and same else view)
+    return unchanged
 
 
 def views_of(tx: Reader, instances: Sequence[Instance], *, whole_project: bool = False) -> list[InstanceView]:
