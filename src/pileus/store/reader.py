@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import Double, Integer, bindparam, case, func, literal, select, union_all
+from sqlalchemy import Double, Integer, bindparam, case, func, literal, or_, select, union_all
 
 from pileus.model import bounds, quota
 from pileus.model.errors import DamagedRow, NotFound
@@ -237,6 +237,13 @@ class Reader(JournalReader):
     def tagged(self, cls: type[N], project: str) -> _List[N]:
         """The living nouns of a project that have tags, in the order of their making."""
         return self._decoded(cls, self.sql.execute(_tagged(cls), {"project": project}).all())
+
+    def shared(self, cls: type[N], project: str) -> _List[N]:
+        """The living nouns of a project, of none, and those that are public or name accounts; in the same order.
+
+        The database looks through the texts of the rows of others, and none of these that is not shared is decoded.
+        """
+        return self._decoded(cls, self.sql.execute(_shared(cls), {"project": project}).all())
 
     def changed_since(
         self,
@@ -471,6 +478,15 @@ def _list(cls: type[Noun], names: tuple[str, ...], dead: bool) -> Select[Any]:  
 @cache
 def _tagged(cls: type[Noun]) -> Select[Any]:
     return _list(cls, ("project",), False).where(tables.nouns[cls.KIND].c.tags != "{}")
+
+
+@cache
+def _shared(cls: type[Noun]) -> Select[Any]:
+    table = tables.nouns[cls.KIND]
+    # Parts leave out what is the default: false, and no accounts. Quotes in texts of users are escaped.
+    marks = ('"public":true', '"accounts":[')
+    own = table.c.project.in_((bindparam("project"), ""))
+    return _list(cls, (), False).where(own | or_(*(table.c.wanted.contains(mark) for mark in marks)))
 
 
 @cache

@@ -235,4 +235,5 @@ def listing(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[Image
     with core.store.read() as tx:
         if uuids:
             return find.known(caller, tx, Image, uuids)
-        return [image for image in tx.list(Image) if find.visible(caller, image) and not image.wanted.gone]
+        images = tx.list(Image) if caller.admin else tx.shared(Image, caller.project)
+        return [image for image in images if find.visible(caller, image) and not image.wanted.gone]
