@@ -1,7 +1,8 @@
 """Describe* of every noun in process: processor time a request for 1, 50, 500 rows, alone and beside 10,000 of others.
 
 Goals: flat in the number of others' rows, and at most 1.3 times DescribeInstances for as many rows (`ratio`). The list
-is asked for again and again, as clients do that wait for something; `changed` is the first time after a change.
+is asked for again and again, as clients do that wait for something; `changed` is the first time after a change of one
+row, and `changed-ratio` that to DescribeInstances after the same change.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import itertools
+import re
 import statistics
 import time
-from typing import TYPE_CHECKING, Any, Final
-from unittest import mock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pileus.faces.ec2 import answercache
 from pileus.model.caller import SYSTEM
 from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.dhcpoptionset import Wanted as OptionsWanted
+from pileus.model.egressgateway import EgressGateway
+from pileus.model.egressgateway import Wanted as EgressWanted
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import Assigned as FloatingAssigned
 from pileus.model.floatingip import FloatingIp
 from pileus.model.floatingip import Wanted as FloatingWanted
+from pileus.model.flowlog import FlowLog
+from pileus.model.flowlog import Wanted as LogWanted
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.image import Image
 from pileus.model.image import Wanted as ImageWanted
@@ -51,12 +55,16 @@ from pileus.model.prefixlist import PrefixList
 from pileus.model.prefixlist import Wanted as ListWanted
 from pileus.model.router import Router
 from pileus.model.router import Wanted as RouterWanted
+from pileus.model.routerattachment import RouterAttachment
+from pileus.model.routerattachment import Wanted as AttachmentWanted
 from pileus.model.routetable import NetworkRoute, RouteTable
 from pileus.model.routetable import Wanted as TableWanted
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.securitygroup import Wanted as GroupWanted
 from pileus.model.subnet import Subnet
 from pileus.model.subnet import Wanted as SubnetWanted
+from pileus.model.transitgateway import TransitGateway
+from pileus.model.transitgateway import Wanted as HubWanted
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
 from pileus.rules.securitygroup import anywhere
@@ -64,36 +72,58 @@ from pileus.verbs import project
 from tests.faces.ec2.cloud import Account, Cloud
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 SIZES: Final = (1, 50, 500)
 OTHERS: Final = 10_000
 PROJECTS: Final = 100
 
+
+class MeasuredList(NamedTuple):
+    """An element that each item of a list has, and the parameters of a request.
+
+    `changed` is the list of which a row is changed, where that is not the list itself. With `rows`, the list is as long
+    as the project has rows.
+    """
+
+    element: str
+    parameters: Mapping[str, str] = {}
+    changed: str = ""
+    rows: bool = True
+
+
 ACTIONS: Final = {
-    "DescribeInstances": "instanceId",
-    "DescribeAddresses": "allocationId",
-    "DescribeDhcpOptions": "dhcpOptionsId",
-    "DescribeImages": "imageId",
-    "DescribeInternetGateways": "internetGatewayId",
-    "DescribeKeyPairs": "keyPairId",
-    "DescribeLaunchTemplates": "launchTemplateId",
-    "DescribeManagedPrefixLists": "prefixListId",
-    "DescribeNatGateways": "natGatewayId",
-    "DescribeNetworkAcls": "networkAclId",
-    "DescribeNetworkInterfaces": "networkInterfaceId",
-    "DescribePlacementGroups": "groupId",
-    "DescribeRouteTables": "routeTableId",
-    "DescribeSecurityGroups": "groupId",
-    "DescribeSnapshots": "snapshotId",
-    "DescribeSubnets": "subnetId",
-    "DescribeTags": "resourceId",
-    "DescribeVolumes": "volumeId",
-    "DescribeVpcPeeringConnections": "vpcPeeringConnectionId",
-    "DescribeVpcs": "vpcId",
+    "DescribeInstances": MeasuredList("instanceId"),
+    "DescribeAddresses": MeasuredList("allocationId"),
+    "DescribeDhcpOptions": MeasuredList("dhcpOptionsId"),
+    "DescribeEgressOnlyInternetGateways": MeasuredList("egressOnlyInternetGatewayId"),
+    "DescribeFlowLogs": MeasuredList("flowLogId"),
+    "DescribeImages": MeasuredList("imageId"),
+    "DescribeInstanceStatus": MeasuredList("instanceId"),
+    "DescribeInstanceTypes": MeasuredList("instanceType", changed="DescribeInstances", rows=False),
+    "DescribeInternetGateways": MeasuredList("internetGatewayId"),
+    "DescribeKeyPairs": MeasuredList("keyPairId"),
+    "DescribeLaunchTemplateVersions": MeasuredList("launchTemplateId", {"LaunchTemplateVersion.1": "$Latest"}),
+    "DescribeLaunchTemplates": MeasuredList("launchTemplateId"),
+    "DescribeManagedPrefixLists": MeasuredList("prefixListId"),
+    "DescribeNatGateways": MeasuredList("natGatewayId"),
+    "DescribeNetworkAcls": MeasuredList("networkAclId"),
+    "DescribeNetworkInterfaces": MeasuredList("networkInterfaceId"),
+    "DescribePlacementGroups": MeasuredList("groupId"),
+    "DescribeRouteTables": MeasuredList("routeTableId"),
+    "DescribeSecurityGroups": MeasuredList("groupId"),
+    "DescribeSnapshots": MeasuredList("snapshotId", changed="DescribeImages"),
+    "DescribeSubnets": MeasuredList("subnetId"),
+    "DescribeTags": MeasuredList("resourceId", changed="DescribeVolumes"),
+    "DescribeTransitGatewayAttachments": MeasuredList("transitGatewayAttachmentId"),
+    "DescribeTransitGatewayVpcAttachments": MeasuredList("transitGatewayAttachmentId"),
+    "DescribeTransitGateways": MeasuredList("transitGatewayId"),
+    "DescribeVolumeStatus": MeasuredList("volumeId"),
+    "DescribeVolumes": MeasuredList("volumeId"),
+    "DescribeVpcPeeringConnections": MeasuredList("vpcPeeringConnectionId"),
+    "DescribeVpcs": MeasuredList("vpcId"),
 }
-"""Each list, and an element that each of its items has."""
 
 _NUMBERS = itertools.count(1)
 
@@ -204,6 +234,17 @@ def _others_of(owner: str, routers: list[Router], subnets: list[Subnet]) -> Iter
         Image(uuid=new_uuid(), **own, name=f"m{i}", wanted=ImageWanted(digest="0" * 64, size=1, virtual_size=1))
         for i in range(count)
     ]
+    yield [EgressGateway(uuid=new_uuid(), **own, wanted=EgressWanted(router=router.uuid)) for router in routers]
+    yield [
+        FlowLog(uuid=new_uuid(), **own, wanted=LogWanted(kind=Router.KIND, resource=router.uuid, log_group="l"))
+        for router in routers
+    ]
+    hubs = [TransitGateway(uuid=new_uuid(), **own, wanted=HubWanted()) for _ in routers]
+    yield hubs
+    yield [
+        RouterAttachment(uuid=new_uuid(), **own, wanted=AttachmentWanted(gateway=hub.uuid, router=router.uuid))
+        for hub, router in zip(hubs, routers, strict=True)
+    ]
 
 
 def fill(cloud: Cloud, owner: str, count: int) -> None:
@@ -223,22 +264,37 @@ def fill(cloud: Cloud, owner: str, count: int) -> None:
         tx.insert(routers, networks, subnets, groups, instances, ports, volumes, *_others_of(owner, routers, subnets))
 
 
-def cpu_of_changed(account: Account, action: str, element: str, least: int) -> float:
-    """The same where no answer is kept: as for the first request after a change."""
-    with mock.patch.object(answercache, "LISTS", frozenset()):
-        return cpu(account, action, element, least)
+def cpu_of_changed(account: Account, action: str) -> tuple[float, float]:
+    """Milliseconds of the first request after a change of a row, and of DescribeInstances' after the same change."""
+    changed = ACTIONS[action].changed or action
+    body = account.post(params={"Action": changed, **ACTIONS[changed].parameters}).body
+    ident = re.findall(f"<{ACTIONS[changed].element}>([^<]+)<".encode(), body)[-1].decode()
+    rounds: dict[str, list[float]] = {action: [], "DescribeInstances": []}
+    for _ in range(5):
+        # In the same moment, so that other work on the machine is in both.
+        for measured, times in rounds.items():
+            tag = {"ResourceId.1": ident, "Tag.1.Key": "bench", "Tag.1.Value": str(next(_NUMBERS))}
+            answer = account.post(params={"Action": "CreateTags", **tag})
+            if answer.status != 200:
+                raise RuntimeError(f"{action}: {answer.body[:400]!r}")
+            parameters, begin = ACTIONS[measured].parameters, time.process_time()
+            account.post(params={"Action": measured, **parameters})
+            times.append((time.process_time() - begin) * 1000)
+    return statistics.median(rounds[action]), statistics.median(rounds["DescribeInstances"])
 
 
-def cpu(account: Account, action: str, element: str, least: int) -> float:
+def cpu(account: Account, action: str, size: int) -> float:
     """Milliseconds of processor time that one request takes: the median of rounds of some 0.05 s."""
-    answer = account.post(Action=action)
-    if answer.status != 200 or answer.body.count(f"<{element}>".encode()) < least:
+    measured = ACTIONS[action]
+    params = {"Action": action, **measured.parameters}
+    answer = account.post(params=params)
+    if answer.status != 200 or answer.body.count(f"<{measured.element}>".encode()) < (size if measured.rows else 1):
         raise RuntimeError(f"{action}: {answer.status} {answer.body[:400]!r}")
     rounds = []
     for _ in range(3):
         count, begin = 0, time.process_time()
         while time.process_time() - begin < 0.05 or count < 2:
-            account.post(Action=action)
+            account.post(params=params)
             count += 1
         rounds.append((time.process_time() - begin) * 1000 / count)
     return statistics.median(rounds)
@@ -250,18 +306,20 @@ def run(others: int = OTHERS) -> None:
     accounts = {size: cloud.account() for size in SIZES}
     for size, account in accounts.items():
         fill(cloud, account.caller.project, size)
-    alone = {(action, size): cpu(accounts[size], action, ACTIONS[action], size) for action in ACTIONS for size in SIZES}
+    alone = {(action, size): cpu(accounts[size], action, size) for action in ACTIONS for size in SIZES}
+    changed_alone = {(action, size): cpu_of_changed(accounts[size], action)[0] for action in ACTIONS for size in SIZES}
     for number in range(PROJECTS if others else 0):
         fill(cloud, project.ensure(SYSTEM, cloud.core, f"other{number}").uuid, others // PROJECTS)
-    for action, element in ACTIONS.items():
+    for action in ACTIONS:
         for size in SIZES:
-            beside = cpu(accounts[size], action, element, size)
-            # In the same moment, so that other work on the machine is in both.
-            instances = cpu(accounts[size], "DescribeInstances", "instanceId", size)
+            beside = cpu(accounts[size], action, size)
+            instances = cpu(accounts[size], "DescribeInstances", size)
+            changed, changed_instances = cpu_of_changed(accounts[size], action)
             print(
                 f"{action}-{size} ratio={beside / instances:.2f}"
                 f" alone={alone[action, size]:.3f}ms beside-{others}={beside:.3f}ms"
-                f" changed={cpu_of_changed(accounts[size], action, element, size):.3f}ms",
+                f" changed-ratio={changed / changed_instances:.2f}"
+                f" changed-alone={changed_alone[action, size]:.3f}ms changed-beside-{others}={changed:.3f}ms",
                 flush=True,
             )
 

@@ -10,6 +10,8 @@ import pytest
 
 from pileus.faces.ec2 import answercache
 from pileus.faces.ec2.call import ACTIONS
+from pileus.faces.wire import xml
+from pileus.model.instance import Instance
 from pileus.model.project import Project
 from pileus.store import cache
 from pileus.store.reader import Reader
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
 
 def _body(account: Account, action: str, **more: str) -> str:
     """The body of an answer, without the id of its request."""
-    answer = account.post(params={"Action": action, **more})
+    answer = account.post(params={"Action": action, **_PARAMETERS.get(action, {}), **more})
     assert answer.status == 200, answer.body
     assert answer.body.count(answer.headers["x-amzn-requestid"].encode()) == 1
     return re.sub("<requestId>[^<]*</requestId>", "", answer.body.decode())
+
+
+_PARAMETERS = {"DescribeLaunchTemplateVersions": {"LaunchTemplateVersion.1": "$Latest"}}
+"""The parameters without which an action is refused."""
 
 
 def _anew(account: Account, action: str) -> str:
@@ -107,3 +113,43 @@ def test_the_number_of_kept_answers_of_a_project_is_bounded(cloud: Cloud, accoun
         lists = tx.lists(account.caller.project)
     assert lists is not None
     assert len(lists.answers) == cache.ANSWERS
+
+
+def test_an_element_is_rendered_again_only_when_what_it_shows_has_changed(cloud: Cloud, account: Account) -> None:
+    first, second = (router.create(account.caller, cloud.core, f"10.{number}.0.0/16") for number in (61, 62))
+    _body(account, "DescribeRouteTables")
+    tag.put(account.caller, cloud.core, [("router", first.uuid)], {"a": "b"})
+    with mock.patch.object(xml, "rendered", side_effect=xml.rendered) as rendered:
+        body = _body(account, "DescribeVpcs")
+        assert body.count("<vpcId>") == rendered.call_count == 3
+        tag.put(account.caller, cloud.core, [("router", second.uuid)], {"c": "d"})
+        assert "<key>c</key>" in _body(account, "DescribeVpcs")
+        assert rendered.call_count == 4
+    router.delete(account.caller, cloud.core, second.uuid)
+    body = _body(account, "DescribeVpcs")
+    assert second.ec2_id not in body
+    assert body == _anew(account, "DescribeVpcs")
+
+
+def test_an_instance_that_has_not_changed_is_not_rendered_again(cloud: Cloud, account: Account) -> None:
+    first, second = account.launch(2)
+    _body(account, "DescribeInstances")
+    with cloud.core.store.read() as tx:
+        uuid = tx.by_ec2(Instance, [second])[second].uuid
+    with mock.patch.object(xml, "rendered", side_effect=xml.rendered) as rendered:
+        tag.put(account.caller, cloud.core, [("instance", uuid)], {"c": "d"})
+        assert "<key>c</key>" in _body(account, "DescribeInstances")
+        assert rendered.call_count == 1
+    assert first in _body(account, "DescribeInstances")
+    assert _body(account, "DescribeInstances") == _anew(account, "DescribeInstances")
+
+
+def test_a_list_by_ids_leaves_the_elements_of_others(cloud: Cloud, account: Account) -> None:
+    own = router.create(account.caller, cloud.core, "10.63.0.0/16")
+    _body(account, "DescribeVpcs")
+    with mock.patch.object(xml, "rendered", side_effect=AssertionError):
+        assert _body(account, "DescribeVpcs", **{"VpcId.1": own.ec2_id}).count("<vpcId>") == 1
+    keypair.create(account.caller, cloud.core, "a")
+    with mock.patch.object(xml, "rendered", side_effect=AssertionError):
+        assert _body(account, "DescribeVpcs", **{"VpcId.1": own.ec2_id}).count("<vpcId>") == 1
+        assert _body(account, "DescribeVpcs").count("<vpcId>") == 2

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from pileus.faces.ec2 import distribution, filters, paging
+import msgspec
+
+from pileus.faces.ec2 import distribution, elements, filters, paging
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance.launch import ROOT_DEVICES
@@ -34,6 +36,11 @@ def describe(call: Call) -> dict[str, Any]:
     """List the images that the caller may start from, by id, by owner, or all."""
     args = call.args
     images = verbs.listing(call.caller, call.core, uuids_of(call, Image, args.get("ImageIds", ())))
+    of_distributions = {"name": distribution.names, "owner-id": distribution.owner_ids}
+    supported_filters = {**_FILTERS, **of_distributions}
+    if not args.get("Owners") and not args.get("ExecutableUsers"):
+        owned = [OwnedImage(image=image, account=account) for image, account in with_owners(call, images)]
+        return elements.listed(call, "Images", "Image", owned, _owned, supported_filters)
     items = [rendered(image, account) for image, account in with_owners(call, images)]
     if owners := args.get("Owners"):
         owned_ids = {item["ImageId"] for item in of_owners(call, items, owners, "ImageOwnerAlias")}
@@ -44,8 +51,18 @@ def describe(call: Call) -> dict[str, Any]:
         accounts = {call.caller.account_id if user == "self" else user for user in users}
         shared = {image.ec2_id for image in images if accounts & set(image.wanted.accounts)}
         items = [item for item in items if (item["Public"] and "all" in users) or item["ImageId"] in shared]
-    of_distributions = {"name": distribution.names, "owner-id": distribution.owner_ids}
-    return paging.listed(args, "Images", items, {**_FILTERS, **of_distributions})
+    return paging.listed(args, "Images", items, supported_filters)
+
+
+class OwnedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image with the account of its project."""
+
+    image: Image
+    account: str
+
+
+def _owned(_: Call, owned: OwnedImage) -> dict[str, Any]:
+    return rendered(owned.image, owned.account)
 
 
 def of_owners(call: Call, items: list[dict[str, Any]], names: list[str], alias: str) -> list[dict[str, Any]]:
