@@ -48,12 +48,20 @@ def listed(
     `item` may read of the call the caller's account and project and the core's place alone. A view is a noun, or its
     first field is one, or is such a view.
     """
-    lists = None
-    if not _CHOOSING & call.args.keys():
-        with call.core.store.read() as tx:
-            lists = tx.lists(call.caller.project)
+    if _CHOOSING & call.args.keys():
+        items = [item(call, view) for view in views]
+        return paging.listed(call.args, member, items, supported_filters, tags)
+    return {member: rendered(call, member, shape, views, item)}
+
+
+def rendered(
+    call: Call, member: str, shape: str, views: Sequence[V], item: Callable[[Call, V], dict[str, Any]]
+) -> list[xml.Rendered]:
+    """The elements of a list, of views as `listed` has them, which were chosen before."""
+    with call.core.store.read() as tx:
+        lists = tx.lists(call.caller.project)
     if lists is None:
-        return paging.listed(call.args, member, [item(call, view) for view in views], supported_filters, tags)
+        return [xml.rendered(_service(), shape, item(call, view)) for view in views]
     name = f"{member}:{shape}"
     earlier: list[RenderedElement] = lists.lists.get(name) or lists.earlier.get(name, [])
     by_uuid = {element.uuid: element for element in earlier}
@@ -67,7 +75,7 @@ def listed(
         elements.append(element)
     if len(elements) >= len(earlier) or not call.args:
         lists.put(name, elements)
-    return {member: [element.text for element in elements]}
+    return [element.text for element in elements]
 
 
 def _uuid(view: Any) -> str:

@@ -74,13 +74,22 @@ def describe_status(call: Call) -> dict[str, Any]:
     """List how volumes do, by id or all: `ok`, or `insufficient-data` while the instance's host is silent."""
     with call.core.store.read() as tx:
         liveness = Heard(tx, call.core.store.now())
-    items = [_status(call, view, volume, liveness) for view, volume in _asked(call)]
-    return paging.listed(call.args, "VolumeStatuses", items, _STATUS_FILTERS)
+    views = [
+        VolumeStatusView(volume=volume, instance=view.instance, lost=liveness.lost(view.instance.assigned.host))
+        for view, volume in _asked(call)
+    ]
+    return elements.listed(call, "VolumeStatuses", "VolumeStatusItem", views, _status, _STATUS_FILTERS)
 
 
-def _status(call: Call, view: InstanceView, volume: Volume, liveness: Heard) -> dict[str, Any]:
+class VolumeStatusView(ListedVolume, frozen=True, kw_only=True):
+    """A volume with its instance, and whether the host of that is lost."""
+
+    lost: bool
+
+
+def _status(call: Call, view: VolumeStatusView) -> dict[str, Any]:
+    volume, lost = view.volume, view.lost
     zone = view.instance.wanted.zone or call.core.place.zone
-    lost = liveness.lost(view.instance.assigned.host)
     details = {"io-enabled": _UNKNOWN if lost else "passed", "io-performance": "not-applicable"}
     return {
         "VolumeId": volume.ec2_id,

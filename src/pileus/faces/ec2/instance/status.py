@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+import msgspec
+
+from pileus.faces.ec2 import elements, filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.ids import uuids_of
 from pileus.faces.ec2.instance import shape
@@ -41,22 +43,34 @@ def describe(call: Call) -> dict[str, Any]:
         after=args.get("NextToken"),
         limit=paging.limit(args),
     )
-    return {"InstanceStatuses": [_status(view, zone, liveness) for view in views], "NextToken": token}
+    statuses = []
+    for view in views:
+        host = view.instance.assigned.host
+        lost = liveness.lost(host)
+        statuses.append(StatusView(view=view, lost=lost, since=liveness.since(host) if lost else None))
+    texts = elements.rendered(call, "InstanceStatuses", "InstanceStatus", statuses, _status)
+    return {"InstanceStatuses": texts, "NextToken": token}
 
 
-def _status(view: InstanceView, default_zone: str, liveness: Heard) -> dict[str, Any]:
-    lost = liveness.lost(view.instance.assigned.host)
-    word, reachability = (UNKNOWN, UNKNOWN) if lost and view.state == State.RUNNING else health(view)
-    zone = _zone(view, default_zone)
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance with whether its host is lost, and when that was heard last."""
+
+    view: InstanceView
+    lost: bool
+    since: float | None
+
+
+def _status(call: Call, status: StatusView) -> dict[str, Any]:
+    view = status.view
+    word, reachability = (UNKNOWN, UNKNOWN) if status.lost and view.state == State.RUNNING else health(view)
+    zone = _zone(view, call.core.place.zone)
     return {
         "InstanceId": view.instance.ec2_id,
         "AvailabilityZone": zone,
         "AvailabilityZoneId": zone_id(zone),
         "InstanceState": STATES[view.state],
         "InstanceStatus": _summary(word, reachability),
-        "SystemStatus": _summary(
-            *system(view, liveness), liveness.since(view.instance.assigned.host) if lost else None
-        ),
+        "SystemStatus": _summary(*system(view, lost=status.lost), status.since),
         "Events": [],
     }
 
@@ -70,9 +84,9 @@ def _summary(word: str, reachability: str, since: float | None = None) -> dict[s
     return {"Status": word, "Details": [detail if since is None else {**detail, "ImpairedSince": since}]}
 
 
-def system(view: InstanceView, liveness: Heard) -> tuple[str, str]:
+def system(view: InstanceView, *, lost: bool) -> tuple[str, str]:
     """The same for the host that it is on: impaired when that is lost, or was removed."""
-    if view.state in (State.PENDING, State.RUNNING) and liveness.lost(view.instance.assigned.host):
+    if view.state in (State.PENDING, State.RUNNING) and lost:
         return "impaired", "failed"
     return health(view)
 
@@ -85,9 +99,12 @@ def _of_zone(default_zone: str) -> dict[str, filters.Values[InstanceView]]:
 
 
 def _of_system(liveness: Heard) -> dict[str, filters.Values[InstanceView]]:
+    def of(view: InstanceView) -> tuple[str, str]:
+        return system(view, lost=liveness.lost(view.instance.assigned.host))
+
     return {
-        "system-status.reachability": lambda view: (system(view, liveness)[1],),
-        "system-status.status": lambda view: (system(view, liveness)[0],),
+        "system-status.reachability": lambda view: (of(view)[1],),
+        "system-status.status": lambda view: (of(view)[0],),
     }
 
 
