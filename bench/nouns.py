@@ -234,6 +234,11 @@ def _others_of(owner: str, routers: list[Router], subnets: list[Subnet]) -> Iter
         Image(uuid=new_uuid(), **own, name=f"m{i}", wanted=ImageWanted(digest="0" * 64, size=1, virtual_size=1))
         for i in range(count)
     ]
+
+
+def _further_of(owner: str, routers: list[Router]) -> Iterable[list[Any]]:
+    """The nouns of routers alone, as many of each kind as there are routers."""
+    own: dict[str, Any] = {"project": owner}
     yield [EgressGateway(uuid=new_uuid(), **own, wanted=EgressWanted(router=router.uuid)) for router in routers]
     yield [
         FlowLog(uuid=new_uuid(), **own, wanted=LogWanted(kind=Router.KIND, resource=router.uuid, log_group="l"))
@@ -262,6 +267,7 @@ def fill(cloud: Cloud, owner: str, count: int) -> None:
         ]
         instances, ports, volumes = _instances(owner, flavor, cloud.image, networks[0], subnets[0], groups[0], count)
         tx.insert(routers, networks, subnets, groups, instances, ports, volumes, *_others_of(owner, routers, subnets))
+        tx.insert(*_further_of(owner, routers))
 
 
 def cpu_of_changed(account: Account, action: str) -> tuple[float, float]:
