@@ -18,6 +18,12 @@ def test_a_types_bandwidth_grows_with_its_processors(account: Account) -> None:
     assert bandwidth == {"m1.small": "Up to 1 Gigabit", "m1.xlarge": "Up to 4 Gigabit"}
 
 
+def test_a_type_says_how_many_interfaces_an_instance_may_have(account: Account) -> None:
+    (size,) = account.ec2.describe_instance_types(InstanceTypes=["m1.small"])["InstanceTypes"]
+    network = size["NetworkInfo"]
+    assert (network["MaximumNetworkInterfaces"], network["Ipv4AddressesPerInterface"]) == (4, 16)
+
+
 def test_names_and_filters(account: Account) -> None:
     found = account.ec2.describe_instance_types(InstanceTypes=["t2.micro"])["InstanceTypes"]
     assert [t["InstanceType"] for t in found] == ["t2.micro"]

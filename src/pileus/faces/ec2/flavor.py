@@ -54,10 +54,10 @@ def _type(flavor: Flavor) -> dict[str, Any]:
         },
         "NetworkInfo": {
             "NetworkPerformance": f"Up to {size.allowed.bandwidth / 1000:g} Gigabit",
-            "MaximumNetworkInterfaces": 1,
+            "MaximumNetworkInterfaces": bounds.INTERFACES.most,
             "MaximumNetworkCards": 1,
             "DefaultNetworkCardIndex": 0,
-            "Ipv4AddressesPerInterface": 1,
+            "Ipv4AddressesPerInterface": bounds.ADDRESSES.most,
             "Ipv6AddressesPerInterface": bounds.ADDRESSES.most,
             "Ipv6Supported": True,
             "EnaSupport": "unsupported",
