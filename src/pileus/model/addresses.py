@@ -17,6 +17,20 @@ IPV6 = "fd70:696c:6500::/40"
 """The range of the cloud's IPv6 addresses where nobody chose another: one of those for local use (RFC 4193)."""
 
 
+def parsed_address(text: str) -> ipaddress.IPv6Address:
+    """The IPv6 address. ValueError for what is none, and for one with a zone (RFC 4007), which may be any text."""
+    if "%" in text:
+        raise ValueError("an address here has no zone")
+    return ipaddress.IPv6Address(text)
+
+
+def parsed_range(text: str, *, strict: bool = True) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """The range, with `strict` without bits behind its prefix. ValueError for what is none, or has a zone."""
+    if "%" in text:
+        raise ValueError("a range has no zone")
+    return ipaddress.ip_network(text, strict=strict)
+
+
 def gateway(cidr: str) -> str:
     """The router's address: the first of the range, which may be one of IPv6."""
     return str(ipaddress.ip_network(cidr)[1])

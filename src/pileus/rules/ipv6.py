@@ -43,7 +43,7 @@ def free_range(tx: Reader, place: Place) -> str:
 def check_subnet_range(cidr: str, router: Router, others: Iterable[Subnet]) -> str:
     """The /64 for a subnet of the router, in its shortest form. Raises InvalidValue for one that it cannot have."""
     try:
-        network = ipaddress.IPv6Network(cidr)
+        network = ipaddress.IPv6Network(str(addresses.parsed_range(cidr)))
     except ValueError as error:
         text = f"The range '{cidr[:50]}' is malformed: {error}."
         raise InvalidValue(text, noun=Subnet.KIND, ident=cidr[:50], reason="cidr") from error
@@ -109,7 +109,7 @@ def free_addresses(tx: Reader, subnet: Subnet, count: int, requested: Sequence[s
 def _requested(tx: Reader, subnet: Subnet, cidr: str, address: str) -> str:
     network = ipaddress.IPv6Network(cidr)
     try:
-        wanted = ipaddress.IPv6Address(address)
+        wanted = addresses.parsed_address(address)
     except ValueError as error:
         text = f"The address '{address[:50]}' is malformed: {error}."
         raise InvalidValue(text, noun=Port.KIND, ident=address[:50], reason="address") from error

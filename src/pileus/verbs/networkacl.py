@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.model import addresses
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.networkacl import ICMPS, TCP, UDP, AclEntry, NetworkAcl, Wanted
@@ -115,7 +115,7 @@ def _checked(entry: AclEntry) -> AclEntry:
         text = f"The number {entry.number} of an entry is not in 1 to {_LAST}."
         raise InvalidValue(text, noun=NetworkAcl.KIND, ident=str(entry.number), reason="number")
     try:
-        cidr = str(ipaddress.ip_network(entry.cidr, strict=False))
+        cidr = str(addresses.parsed_range(entry.cidr, strict=False))
     except ValueError as error:
         text = f"The range '{entry.cidr[:40]}' is malformed: {error}."
         raise InvalidValue(text, noun=NetworkAcl.KIND, ident=entry.cidr[:40], reason="cidr") from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.model import addresses
 from pileus.model.egressgateway import EgressGateway
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import is_uuid, new_ec2, new_uuid
@@ -223,7 +223,7 @@ def _destination(cidr: str) -> str:
     if is_uuid(cidr):
         return cidr
     try:
-        return str(ipaddress.ip_network(cidr, strict=False))
+        return str(addresses.parsed_range(cidr, strict=False))
     except ValueError as error:
         text = f"The destination '{cidr[:40]}' is malformed: {error}."
         raise InvalidValue(text, noun=RouteTable.KIND, ident=cidr[:40], reason="cidr") from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from pileus.model import addresses
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
 from pileus.model.prefixlist import PrefixList
@@ -325,7 +325,7 @@ def _check(rule: Rule) -> None:
     _check_order(rule)
     if rule.cidr:
         try:
-            version = ipaddress.ip_network(rule.cidr).version
+            version = addresses.parsed_range(rule.cidr).version
         except ValueError as error:
             raise InvalidValue(f"CIDR block {rule.cidr} is malformed", ident=rule.cidr, reason="cidr") from error
         if {"icmp": 4, "icmpv6": 6}.get(rule.protocol, version) != version:

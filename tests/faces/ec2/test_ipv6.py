@@ -294,3 +294,25 @@ def test_network_acls_have_entries_of_ipv6(cloud: Cloud, lab: Lab) -> None:
     for member, cidr in (("CidrBlock", "::/0"), ("Ipv6CidrBlock", "0.0.0.0/0")):
         with refused("InvalidParameterValue"):
             ec2.create_network_acl_entry(**{**shared, member: cidr})
+
+
+def test_a_zone_is_refused_wherever_an_address_or_a_range_is(lab: Lab) -> None:
+    ec2, subnet = lab.account.ec2, lab.subnet
+    address, cidr = lab.part(1).replace("/64", "9%x || 1"), "2001:db8::%x || 1/64"
+    (acl,) = ec2.describe_network_acls(Filters=filtered("vpc-id", lab.vpc))["NetworkAcls"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=lab.vpc)
+    port = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    entry: dict[str, Any] = {"RuleNumber": 5, "Protocol": "-1", "RuleAction": "allow", "Egress": False}
+    refusals: list[Ask] = [
+        lambda: ec2.create_network_interface(SubnetId=subnet, Ipv6Addresses=[{"Ipv6Address": address}]),
+        lambda: ec2.assign_ipv6_addresses(NetworkInterfaceId=port, Ipv6Addresses=[address]),
+        lambda: ec2.create_route(RouteTableId=lab.table(), DestinationIpv6CidrBlock=cidr, GatewayId=gateway),
+        lambda: ec2.create_network_acl_entry(NetworkAclId=acl["NetworkAclId"], Ipv6CidrBlock=cidr, **entry),
+        lambda: ec2.create_subnet(
+            VpcId=lab.vpc, CidrBlock="10.1.9.0/24", Ipv6CidrBlock=lab.part(9).replace("/64", "%x/64")
+        ),
+    ]
+    for ask in refusals:
+        with refused("InvalidParameterValue"):
+            ask()
