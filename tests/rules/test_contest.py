@@ -9,7 +9,8 @@ import pytest
 
 from pileus.model.ids import new_uuid
 from pileus.model.port import Port
-from pileus.rules import contest, recount
+from pileus.model.subnet import Ipv6Block, Subnet
+from pileus.rules import contest, network, recount
 from pileus.verbs.instance.launch import Launch
 
 if TYPE_CHECKING:
@@ -68,6 +69,28 @@ def test_who_yields_gets_addresses_of_its_own(site: Site, ann: Caller, tiny: Ima
         assert _addresses(tx, first) == first_addresses
         assert not set(_addresses(tx, second)) & set(first_addresses)
         assert contest.contested(tx) == {}
+
+
+def test_who_yields_gets_further_addresses_and_those_of_ipv6_of_its_own(site: Site, ann: Caller, tiny: Image) -> None:
+    first, second = site.launch(ann, Launch(image=tiny.uuid, most=2))
+    with site.store.write() as tx:
+        ports = {port.wanted.instance: port for port in tx.referring(Port, [first.uuid, second.uuid])}
+        subnet = tx.need(Subnet, ports[first.uuid].wanted.subnet)
+        block = Ipv6Block(id="b", cidr="fd00:1:2:3::/64")
+        tx.want(subnet, msgspec.structs.replace(subnet.wanted, ipv6=block))
+        (spare,) = network.free_addresses(tx, subnet, 1, 1)
+        tx.limited = False
+        for port in ports.values():
+            further = msgspec.structs.replace(port.assigned, secondaries=(spare,), ipv6=("fd00:1:2:3::5",))
+            tx.assign(port, further)
+        assert recount.set_right(tx) != []
+        ((row, _),) = contest.losers(tx, lambda _: contest.PART)
+        contest.move(tx, row)
+        assert recount.set_right(tx) == []
+        assert contest.contested(tx) == {}
+        own = [tx.need(Port, port.uuid).assigned for port in ports.values()]
+        assert [(len(each.secondaries), len(each.ipv6)) for each in own] == [(1, 1), (1, 1)]
+        assert {each.address for each in own} == {port.assigned.address for port in ports.values()}
 
 
 def test_a_port_that_is_to_go_leaves_its_addresses_to_one_that_stays(site: Site, ann: Caller, tiny: Image) -> None:

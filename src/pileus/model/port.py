@@ -11,10 +11,13 @@ from pileus.model.errors import QuotaExceeded
 from pileus.model.network import Seen
 from pileus.model.noun import NEVER, Claim, Keeper, Noun, Part, Ref, Revision
 
+IPV6_POOLS = "subnet6:"
+"""The beginning of the names of pools of IPv6 addresses."""
+
 
 def ipv6_pool(subnet: str) -> str:
     """The pool of claims of the IPv6 addresses in the subnet with this uuid."""
-    return f"subnet6:{subnet}"
+    return f"{IPV6_POOLS}{subnet}"
 
 
 class Wanted(Part, frozen=True, kw_only=True):

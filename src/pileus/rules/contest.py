@@ -13,12 +13,12 @@ import msgspec
 
 from pileus.model.errors import NoCapacity
 from pileus.model.instance import Instance
-from pileus.model.port import Port
+from pileus.model.port import IPV6_POOLS, Port, ipv6_pool
 from pileus.model.subnet import Subnet
-from pileus.rules import network, recount
+from pileus.rules import ipv6, network, recount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
@@ -35,7 +35,7 @@ def contested(tx: Reader) -> Contested:
     """The (pool, value) pairs that several rows have a right to, with the uuids of these."""
     rights: Contested = defaultdict(list)
     for pool, value, uuid in sorted(recount.claims(tx)):
-        if pool == "loopback" or pool.startswith("subnet:"):
+        if pool == "loopback" or pool.startswith(("subnet:", IPV6_POOLS)):
             rights[pool, value].append(uuid)
     return {key: uuids for key, uuids in rights.items() if len(uuids) > 1}
 
@@ -62,8 +62,8 @@ def move(tx: Writer, row: Instance) -> None:
     fought = contested(tx)
     with contextlib.suppress(NoCapacity):
         for port in tx.referring(Port, [row.uuid]):
-            if (f"subnet:{port.wanted.subnet}", port.assigned.address) in fought:
-                _readdress(tx, port)
+            pools = (f"subnet:{port.wanted.subnet}", ipv6_pool(port.wanted.subnet))
+            _readdress(tx, port, {value for pool, value in fought if pool in pools})
         if ("loopback", row.assigned.loopback) in fought:
             prefix = int(row.assigned.loopback.split(".")[1])
             address = network.free_loopbacks(tx, prefix, 1)[0]
@@ -72,12 +72,26 @@ def move(tx: Writer, row: Instance) -> None:
 
 def leave(tx: Writer, port: Port) -> None:
     """Have a port that is to go leave its addresses to others: the engine is told of it by its uuid."""
-    port = tx.assign(port, msgspec.structs.replace(port.assigned, loopback=""))
+    port = tx.assign(port, msgspec.structs.replace(port.assigned, loopback="", secondaries=(), ipv6=()))
     with contextlib.suppress(NoCapacity):
-        _readdress(tx, port)
+        _readdress(tx, port, {port.assigned.address})
 
 
-def _readdress(tx: Writer, port: Port) -> None:
-    """Give a port another address of its subnet. Raises NoCapacity."""
-    address = network.free_addresses(tx, tx.need(Subnet, port.wanted.subnet), 1, 1)[0]
-    tx.assign(port, msgspec.structs.replace(port.assigned, address=address))
+def _readdress(tx: Writer, port: Port, lost: Collection[str]) -> None:
+    """Give a port others of its subnet's addresses in the place of those in `lost`. Raises NoCapacity."""
+    own, subnet = port.assigned, tx.need(Subnet, port.wanted.subnet)
+    four, six = ([address for address in each if address in lost] for each in (own.addresses, own.ipv6))
+    new: dict[str, str] = {}
+    if four:
+        new |= zip(four, network.free_addresses(tx, subnet, len(four), len(four)), strict=True)
+    if six and subnet.wanted.ipv6 is not None:
+        new |= zip(six, ipv6.free_addresses(tx, subnet, len(six)), strict=True)
+    if four or six:
+        assigned = msgspec.structs.replace(
+            own,
+            address=new.get(own.address, own.address),
+            secondaries=tuple(new.get(address, address) for address in own.secondaries),
+            # The copy's subnet may have no range of IPv6 yet.
+            ipv6=tuple(new.get(address, address) for address in own.ipv6 if address not in lost or address in new),
+        )
+        tx.assign(port, assigned)
