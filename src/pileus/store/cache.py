@@ -81,19 +81,23 @@ ANSWERS = 32
 """Answers of faces that are kept of one project."""
 
 _WEIGHT = 2048
-"""Bytes of an answer that count as one entry."""
+"""Bytes of an answer, and of the request for it, that count as one entry."""
 
 
 class CachedAnswer(msgspec.Struct, frozen=True):
-    """The body of an answer of a face, before and behind the id of its request."""
+    """The body of an answer of a face, before and behind the id of its request.
+
+    `request` is the length of the parameters by which it is found, which are kept too.
+    """
 
     begin: bytes
     end: bytes
+    request: int = 0
 
     @property
     def size(self) -> int:
         """The number of entries that it counts as."""
-        return 1 + (len(self.begin) + len(self.end)) // _WEIGHT
+        return 1 + (len(self.begin) + len(self.end) + self.request) // _WEIGHT
 
 
 class ProjectLists:

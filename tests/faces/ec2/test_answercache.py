@@ -153,3 +153,24 @@ def test_a_list_by_ids_leaves_the_elements_of_others(cloud: Cloud, account: Acco
     with mock.patch.object(xml, "rendered", side_effect=AssertionError):
         assert _body(account, "DescribeVpcs", **{"VpcId.1": own.ec2_id}).count("<vpcId>") == 1
         assert _body(account, "DescribeVpcs").count("<vpcId>") == 2
+
+
+def test_an_administrator_sees_at_once_what_changes_in_another_project(cloud: Cloud, account: Account) -> None:
+    admin = cloud.account(admin=True)
+    subnet = account.ec2.describe_subnets()["Subnets"][0]
+    named = {"SubnetId.1": subnet["SubnetId"]}
+    before = f"<availableIpAddressCount>{subnet['AvailableIpAddressCount']}<"
+    assert before in _body(admin, "DescribeSubnets", **named)
+    account.launch()
+    assert before not in _body(account, "DescribeSubnets", **named)
+    assert before not in _body(admin, "DescribeSubnets", **named)
+
+
+def test_the_parameters_of_kept_answers_count_as_their_bodies_do(cloud: Cloud, account: Account) -> None:
+    values = {f"Filter.1.Value.{number}": f"{number}-{'x' * 200}" for number in range(1, 201)}
+    _body(account, "DescribeKeyPairs", **{"Filter.1.Name": "key-name", **values})
+    with cloud.core.store.read() as tx:
+        lists = tx.lists(account.caller.project)
+    assert lists is not None
+    (kept_answer,) = lists.answers.values()
+    assert kept_answer.size > 200 * 200 // 2048

@@ -6,6 +6,7 @@ whatever process, raises that version, so that a kept answer is what the list wo
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from pileus.store.cache import CachedAnswer
@@ -54,9 +55,16 @@ _SIGNED = ("Signature", "X-Amz-Signature")
 """Parameters of requests that are signed in their form: no two of them are alike."""
 
 
+_ID = re.compile(r"Ids?\.\d+$")
+"""The end of parameters that name nouns."""
+
+
 def answer(core: Core, caller: Caller, action: str, params: Mapping[str, str], make: Callable[[], bytes]) -> bytes:
     """The body of an answer with the caller's request id: a kept one, or what `make` returns, which is kept then."""
     if action not in LISTS or any(name in params for name in _SIGNED):
+        return make()
+    if caller.admin and any(_ID.search(name) for name in params):
+        # An administrator may name what is another project's, whose version is not looked at.
         return make()
     key = (action, caller.admin, *sorted(params.items()))
     with core.store.read() as tx:
@@ -70,5 +78,5 @@ def answer(core: Core, caller: Caller, action: str, params: Mapping[str, str], m
     body = make()
     begin, mark, end = body.partition(caller.request.encode())
     if mark:
-        lists.keep(key, CachedAnswer(begin, end))
+        lists.keep(key, CachedAnswer(begin, end, request=sum(len(name) + len(value) for name, value in params.items())))
     return body
