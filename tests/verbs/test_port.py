@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.loops import resolve
+from pileus.model import addresses
 from pileus.model.errors import Conflict, InvalidValue
 from pileus.model.instance import Instance
 from pileus.model.port import Port
@@ -139,3 +140,18 @@ def test_a_route_to_a_port_follows_it(site: Site, ann: Caller, instance: str) ->
     with pytest.raises(InvalidValue, match="name one of them"):
         routetable.add_route(ann, site.core, table.uuid, "10.98.0.0/16", "instance", instance)
     routetable.add_route(ann, site.core, table.uuid, "10.98.0.0/16", "port", made.uuid)
+
+
+def test_an_address_that_is_named_twice_is_refused_as_such_at_a_launch(site: Site, ann: Caller, tiny: Image) -> None:
+    subnet = network.subnets(ann, site.core)[0].subnet
+    named = [
+        {"address": addresses.gateway(subnet.wanted.cidr)[:-1] + "77"},
+        {"ipv6_addresses": ("fd00:1::5",)},
+    ]
+    for own, again in zip(named, (named[0], {"ipv6_addresses": ("fd00:1:0::5",)}), strict=True):
+        first = LaunchInterface(subnet=subnet.uuid, **own)  # type: ignore[arg-type]
+        second = LaunchInterface(index=1, subnet=subnet.uuid, **again)  # type: ignore[arg-type]
+        with pytest.raises(InvalidValue, match="named twice"):
+            launch(ann, site.core, Launch(image=tiny.uuid, interfaces=(first, second)))
+    with pytest.raises(InvalidValue, match="named twice"):
+        new(site, ann, ipv6_addresses=("fd00:1::5", "fd00:1:0::5"))

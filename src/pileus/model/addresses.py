@@ -24,6 +24,14 @@ def parsed_address(text: str) -> ipaddress.IPv6Address:
     return ipaddress.IPv6Address(text)
 
 
+def shortest(text: str) -> str:
+    """An IPv6 address in its shortest form; any other text as it is."""
+    try:
+        return str(parsed_address(text))
+    except ValueError:
+        return text
+
+
 def parsed_range(text: str, *, strict: bool = True) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """The range, with `strict` without bits behind its prefix. ValueError for what is none, or has a zone."""
     if "%" in text:

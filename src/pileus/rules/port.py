@@ -56,7 +56,9 @@ def check(request: NewPort) -> None:
         raise InvalidValue(text, noun=Port.KIND, reason="description")
     check_network_tags(request.network_tags)
     named_addresses = [
-        address for address in (request.address, *request.secondaries, *request.ipv6_addresses) if address
+        addresses.shortest(address)
+        for address in (request.address, *request.secondaries, *request.ipv6_addresses)
+        if address
     ]
     if len(set(named_addresses)) < len(named_addresses):
         raise InvalidValue("An address is named twice.", noun=Port.KIND, reason="address")

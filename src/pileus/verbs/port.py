@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import bounds, sizes, tag
+from pileus.model.addresses import shortest
 from pileus.model.errors import Conflict, InvalidValue, QuotaExceeded
 from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance, State, state
@@ -236,9 +237,9 @@ def assign_ipv6(caller: Caller, core: Core, uuid: str, addresses: Sequence[str] 
         if bool(addresses) == bool(more) or more < 0:
             text = "Either addresses or a number of them is to be named."
             raise InvalidValue(text, noun=Port.KIND, reason="combination")
-        own = port.assigned.ipv6
-        ipv6.check_count(len(own) + len(addresses) + more)
-        new = ipv6.free_addresses(tx, subnet, more, tuple(dict.fromkeys(addresses)))
+        own, named = port.assigned.ipv6, tuple(dict.fromkeys(map(shortest, addresses)))
+        ipv6.check_count(len(own) + len(named) + more)
+        new = ipv6.free_addresses(tx, subnet, more, named)
         if more and not own:
             new = ipv6.autoconfigured(subnet, port.assigned.mac, new)
         _readdress(caller, tx, port, "assign", ipv6=(*own, *new))
@@ -249,6 +250,7 @@ def unassign_ipv6(caller: Caller, core: Core, uuid: str, addresses: Sequence[str
     """Take addresses of IPv6 from a port. Raises InvalidValue for any other address."""
     with core.store.write() as tx:
         port = find.living(caller, tx, Port, uuid)
+        addresses = [*map(shortest, addresses)]
         for address in addresses:
             if address not in port.assigned.ipv6:
                 text = f"The address {address} is no IPv6 address of {port.label}."

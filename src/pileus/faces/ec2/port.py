@@ -10,8 +10,9 @@ from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
 from pileus.faces.ec2.instance.part import InstanceParts, attachment_id, chosen
 from pileus.faces.ec2.names import zone_id
-from pileus.faces.ec2.privateaddress import addresses_of, ipaddress_text
+from pileus.faces.ec2.privateaddress import addresses_of
 from pileus.faces.ec2.tag import shown, specified
+from pileus.model.addresses import shortest
 from pileus.model.errors import InvalidValue, NotFound
 from pileus.model.instance import Instance
 from pileus.model.port import Port
@@ -163,7 +164,7 @@ def assign_ipv6(call: Call) -> dict[str, Any]:
         call.caller,
         call.core,
         _uuid(call),
-        [ipaddress_text(address) for address in args.get("Ipv6Addresses", ())],
+        [shortest(address) for address in args.get("Ipv6Addresses", ())],
         args.get("Ipv6AddressCount", 0),
     )
     return {"NetworkInterfaceId": args["NetworkInterfaceId"], "AssignedIpv6Addresses": addresses}
@@ -174,7 +175,7 @@ def unassign_ipv6(call: Call) -> dict[str, Any]:
     """Take addresses of IPv6 from a network interface."""
     if "Ipv6Addresses" not in call.args:
         raise missing("ipv6Addresses")
-    addresses = [ipaddress_text(address) for address in call.args["Ipv6Addresses"]]
+    addresses = [shortest(address) for address in call.args["Ipv6Addresses"]]
     verbs.unassign_ipv6(call.caller, call.core, _uuid(call), addresses)
     return {"NetworkInterfaceId": call.args["NetworkInterfaceId"], "UnassignedIpv6Addresses": addresses}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
+from pileus.model import addresses
 from pileus.model.errors import InvalidValue
 
 
@@ -15,17 +15,9 @@ def ipv6_of(args: dict[str, Any]) -> dict[str, Any]:
         if not item.get("Ipv6Address"):
             raise InvalidValue("Each IPv6 address has to be named.", noun="port", reason="missing")
     return {
-        "ipv6_addresses": tuple(ipaddress_text(item["Ipv6Address"]) for item in items),
+        "ipv6_addresses": tuple(addresses.shortest(item["Ipv6Address"]) for item in items),
         "ipv6_count": args.get("Ipv6AddressCount"),
     }
-
-
-def ipaddress_text(text: str) -> str:
-    """An address of IPv6 in its shortest form; what is none as it is, for the core to refuse."""
-    try:
-        return str(ipaddress.IPv6Address(text))
-    except ValueError:
-        return text
 
 
 def addresses_of(args: dict[str, Any]) -> dict[str, Any]:

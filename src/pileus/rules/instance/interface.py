@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from pileus.model import bounds
+from pileus.model import addresses, bounds
 from pileus.model.errors import InvalidValue, QuotaExceeded
 from pileus.model.network import Network
 from pileus.model.port import Port
@@ -104,13 +104,26 @@ def addressed(tx: Writer, interfaces: Sequence[PlannedInterface], least: int, mo
     address that cannot be had.
     """
     own = [each.interface for each in interfaces if each.port is None]
+    _check_once(interfaces)
     reserved = {address for each in own for address in (each.address, *each.secondaries) if address}
-    addresses: list[list[tuple[str, ...]]] = []
+    by_interface: list[list[tuple[str, ...]]] = []
     for each in interfaces:
-        addresses.append(_addresses(tx, each, least, most, reserved))
-        most = min(most, len(addresses[-1]))
-        reserved.update(address for instance in addresses[-1] for address in instance)
-    return addresses
+        by_interface.append(_addresses(tx, each, least, most, reserved))
+        most = min(most, len(by_interface[-1]))
+        reserved.update(address for instance in by_interface[-1] for address in instance)
+    return by_interface
+
+
+def _check_once(interfaces: Sequence[PlannedInterface]) -> None:
+    """Raise InvalidValue where two interfaces are to have one address of a subnet."""
+    named = [
+        (each.subnet.uuid, addresses.shortest(address))
+        for each in interfaces
+        for address in (each.interface.address, *each.interface.secondaries, *each.interface.ipv6_addresses)
+        if address
+    ]
+    if len(set(named)) < len(named):
+        raise InvalidValue("An address is named twice.", noun=Port.KIND, reason="address")
 
 
 def _addresses(
