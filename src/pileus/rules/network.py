@@ -6,7 +6,7 @@ import ipaddress
 from functools import lru_cache
 from itertools import chain
 from socket import inet_ntoa
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pileus.model import addresses
 from pileus.model.egressgateway import EgressGateway
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
+
+NOTED = 1000
+"""Crowded subnets of which a process notes the address that was given last: beyond that it begins anew."""
 
 CROWDED = 64
 """Taken addresses of a subnet from which on they are not all looked at each time."""
@@ -93,7 +96,7 @@ def free_addresses(
             free.append(address)
             if len(free) == most:
                 if len(claimed_addresses) >= CROWDED:
-                    tx.remembered[f"free:{subnet.uuid}"] = address, tx.now
+                    _last_given(tx)[subnet.uuid] = address, tx.now
                 return free
     if len(free) >= least:
         return free
@@ -107,8 +110,8 @@ def _behind_last(tx: Writer, subnet: Subnet, count: int, reserved: Iterable[str]
     In a crowded subnet, and for a short time, which spares a look at all that are taken. Lower ones that became free
     meanwhile are given after that.
     """
-    last = tx.remembered.get(f"free:{subnet.uuid}")
-    if not isinstance(last, tuple) or not 0 <= tx.now - last[1] < BEHIND:
+    last = _last_given(tx).get(subnet.uuid)
+    if last is None or not 0 <= tx.now - last[1] < BEHIND:
         return []
     try:
         first = addresses.offset(subnet.wanted.cidr, last[0]) + 1
@@ -122,8 +125,16 @@ def _behind_last(tx: Writer, subnet: Subnet, count: int, reserved: Iterable[str]
     free = [address for address in near if address not in claimed][:count]
     if len(free) < count:
         return []
-    tx.remembered[f"free:{subnet.uuid}"] = free[-1], last[1]
+    _last_given(tx)[subnet.uuid] = free[-1], last[1]
     return free
+
+
+def _last_given(tx: Writer) -> dict[str, tuple[str, float]]:
+    """The addresses that were given last in crowded subnets, by the subnets' uuids, and since when they are noted."""
+    last = cast("dict[str, tuple[str, float]]", tx.remembered.setdefault("last-given", {}))
+    if len(last) > NOTED:
+        last.clear()
+    return last
 
 
 def _addresses(wanted: Wanted) -> Iterable[tuple[str, ...]]:
