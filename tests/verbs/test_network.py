@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -123,6 +124,33 @@ def test_a_network_with_an_address_of_the_outside_is_not_parted(site: Site, ann:
     with pytest.raises(Conflict) as refused:
         network.part(ann, site.core, default.network.uuid)
     assert refused.value.reason == "in-use"
+
+
+def test_a_network_with_a_range_of_the_routers_ipv6_addresses_is_not_parted(site: Site, ann: Caller) -> None:
+    vpc = router.create(ann, site.core, "10.9.0.0/16", with_ipv6=True)
+    cidr = vpc.ipv6_cidrs[0].replace("/56", "/64")
+    on = subnet.create(ann, site.core, vpc.uuid, "10.9.0.0/24", ipv6_cidr=cidr)
+    with pytest.raises(Conflict, match="IPv6") as refused:
+        network.part(ann, site.core, on.wanted.network)
+    assert refused.value.reason == "in-use"
+    assert on.wanted.ipv6 is not None
+    subnet.remove_ipv6(ann, site.core, on.wanted.ipv6.id)
+    network.part(ann, site.core, on.wanted.network)
+
+
+def test_priorities_that_are_too_near_are_refused_in_whatever_order_rules_come(site: Site, ann: Caller) -> None:
+    vpc = router.create(ann, site.core, "10.9.0.0/16")
+    group = securitygroup.create(ann, site.core, "near", "near", vpc.uuid)
+    rules = [
+        Rule(id="", action=action, priority=priority, cidr=cidr)
+        for action, priority, cidr in (
+            ("deny", 20001, "10.0.0.0/8"), ("allow", 20001, "10.1.0.0/16"), ("deny", 20002, "10.2.0.0/16"),
+        )
+    ]  # fmt: skip
+    for order in itertools.permutations(rules):
+        with pytest.raises(InvalidValue, match="too near"):
+            securitygroup.authorize(ann, site.core, order, group.uuid)
+    securitygroup.authorize(ann, site.core, rules[:2], group.uuid)
 
 
 def test_a_network_goes_alone_if_it_was_made_alone(site: Site, ann: Caller) -> None:

@@ -143,6 +143,9 @@ def part(caller: Caller, core: Core, uuid: str) -> None:
             text = f"The {network.label} has dependencies on its router: {users[0].label}."
             raise Conflict(text, noun=Network.KIND, ident=uuid, reason="in-use")
         for subnet in own_subnets:
+            if subnet.wanted.ipv6 is not None:
+                text = f"The {subnet.label} has a range of the router's IPv6 addresses: take that away first."
+                raise Conflict(text, noun=Network.KIND, ident=uuid, reason="in-use")
             dissociate(caller, tx, router, subnet.uuid)
         _rejoined(caller, tx, network, None)
         tx.wake_all(Router.KIND, [router])

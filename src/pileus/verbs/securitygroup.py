@@ -299,11 +299,14 @@ def _check_order(rule: Rule) -> None:
 
 def _check_ranks(rules: Iterable[Rule]) -> None:
     """Whether the engine can tell the priorities of rules apart where it matters. Raises InvalidValue."""
-    by_rank: dict[tuple[str, int], Rule] = {}
+    by_rank: dict[tuple[str, int], list[Rule]] = {}
     for rule in rules:
-        other = by_rank.setdefault((rule.direction, rule.rank), rule) if rule.priority is not None else rule
-        if other.priority != rule.priority and other.action != rule.action:
-            text = f"The priorities {other.priority} and {rule.priority} are too near for rules of different action."
+        if rule.priority is not None:
+            by_rank.setdefault((rule.direction, rule.rank), []).append(rule)
+    for near in by_rank.values():
+        priorities = sorted({rule.priority or 0 for rule in near})
+        if len(priorities) > 1 and len({rule.action for rule in near}) > 1:
+            text = f"The priorities {priorities[0]} and {priorities[-1]} are too near for rules of different action."
             raise InvalidValue(text, reason="priority")
 
 
