@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pileus.model import guestdata, injection, sha512crypt
+from pileus.model import addresses, guestdata, injection, sha512crypt
 from pileus.model.errors import InvalidValue
 from pileus.model.injection import InjectedFile
 from tests.providers.local.machine import specs
@@ -140,3 +140,18 @@ def test_the_archive_has_owners_and_modes() -> None:
         assert (first.name, first.uname, first.gname, first.mode) == ("etc/motd", "root", "root", 0o644)
         assert (second.name, second.uid, second.uname, second.gname, second.mode) == ("srv/a b", 1000, "", "adm", 0o640)
     assert guestdata.archive(msgspec.structs.replace(SPEC, files=())) is None
+
+
+def test_a_drive_tells_how_an_interface_comes_to_its_ipv6_addresses() -> None:
+    def types(*own: str) -> list[str]:
+        names = ("uuid", "ec2_id", "address", "cidr", "gateway", "localport", "localport_mac", "network")
+        base = NicSpec(**dict.fromkeys(names, "x"), mac="02:50:00:00:00:01")
+        nic = msgspec.structs.replace(base, ipv6_cidr="fd00:1::/64", ipv6=own)
+        spec = msgspec.structs.replace(SPEC, nics=(nic,))
+        network = json.loads(guestdata.drive(spec)["openstack/latest/network_data.json"])
+        assert len({each["id"] for each in network["networks"]}) == len(network["networks"])
+        return [each["type"] for each in network["networks"]]
+
+    assert types() == ["ipv4_dhcp"]
+    assert types("fd00:1::5") == ["ipv4_dhcp", "ipv6_dhcpv6-stateful"]
+    assert types(addresses.autoconfigured("fd00:1::/64", "02:50:00:00:00:01")) == ["ipv4_dhcp", "ipv6_slaac"]

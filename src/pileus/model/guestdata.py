@@ -13,6 +13,8 @@ import json
 import tarfile
 from typing import TYPE_CHECKING, Any
 
+from pileus.model import addresses
+
 if TYPE_CHECKING:
     from pileus.model.injection import InjectedFile
     from pileus.model.spec import InstanceSpec, NicSpec
@@ -96,11 +98,18 @@ def _network(spec: InstanceSpec) -> dict[str, Any]:
             for nic in nics
         ],
         "networks": [
-            {"id": f"network{nic.index}", "network_id": nic.network, "link": f"eth{nic.index}", "type": "ipv4_dhcp"}
+            {"id": f"network{nic.index}{suffix}", "network_id": nic.network, "link": f"eth{nic.index}", "type": kind}
             for nic in nics
+            for suffix, kind in (("", "ipv4_dhcp"), *([("-ipv6", _ipv6_type(nic))] if nic.ipv6 else []))
         ],
         "services": [],
     }
+
+
+def _ipv6_type(nic: NicSpec) -> str:
+    """How the interface comes to its IPv6 addresses, in OpenStack's words."""
+    forms = nic.ipv6_cidr and nic.ipv6[0] == addresses.autoconfigured(nic.ipv6_cidr, nic.mac)
+    return "ipv6_slaac" if forms else "ipv6_dhcpv6-stateful"
 
 
 def _vendor(spec: InstanceSpec, *, secret: bool) -> dict[str, str]:
