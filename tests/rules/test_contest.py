@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from pileus.model.floatingip import FloatingIp
+from pileus.model.floatingip import Wanted as FloatingWanted
 from pileus.model.ids import new_uuid
 from pileus.model.port import Port
 from pileus.model.subnet import Ipv6Block, Subnet
@@ -85,10 +87,19 @@ def test_who_yields_gets_further_addresses_and_those_of_ipv6_of_its_own(site: Si
             tx.assign(port, further)
         assert recount.set_right(tx) != []
         ((row, _),) = contest.losers(tx, lambda _: contest.PART)
+        floating = tx.add(
+            FloatingIp(
+                uuid=new_uuid(),
+                project=ann.project,
+                wanted=FloatingWanted(port=ports[row.uuid].uuid, association="eipassoc-1", private=spare),
+            )
+        )
         contest.move(tx, row)
         assert recount.set_right(tx) == []
         assert contest.contested(tx) == {}
         own = [tx.need(Port, port.uuid).assigned for port in ports.values()]
+        moved = tx.need(FloatingIp, floating.uuid)
+        assert moved.private_address(ports[row.uuid]) in tx.need(Port, ports[row.uuid].uuid).assigned.secondaries
         assert [(len(each.secondaries), len(each.ipv6)) for each in own] == [(1, 1), (1, 1)]
         assert {each.address for each in own} == {port.assigned.address for port in ports.values()}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.errors import NoCapacity
+from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.port import IPV6_POOLS, Port, ipv6_pool
 from pileus.model.subnet import Subnet
@@ -95,3 +96,7 @@ def _readdress(tx: Writer, port: Port, lost: Collection[str]) -> None:
             ipv6=tuple(new.get(address, address) for address in own.ipv6 if address not in lost or address in new),
         )
         tx.assign(port, assigned)
+        for floating in tx.referring(FloatingIp, [port.uuid]):
+            if floating.wanted.private in new:
+                wanted = msgspec.structs.replace(floating.wanted, private=new[floating.wanted.private])
+                tx.wake(tx.want(floating, wanted))
