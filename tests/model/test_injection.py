@@ -14,6 +14,7 @@ import pytest
 from pileus.model import addresses, guestdata, injection, sha512crypt
 from pileus.model.errors import InvalidValue
 from pileus.model.injection import InjectedFile
+from pileus.model.spec import NicSpec
 from tests.providers.local.machine import specs
 
 FILES = (
@@ -145,7 +146,7 @@ def test_the_archive_has_owners_and_modes() -> None:
 def test_a_drive_tells_how_an_interface_comes_to_its_ipv6_addresses() -> None:
     def types(*own: str) -> list[str]:
         names = ("uuid", "ec2_id", "address", "cidr", "gateway", "localport", "localport_mac", "network")
-        base = NicSpec(**dict.fromkeys(names, "x"), mac="02:50:00:00:00:01")
+        base = msgspec.convert({**dict.fromkeys(names, "x"), "mac": "02:50:00:00:00:01"}, NicSpec)
         nic = msgspec.structs.replace(base, ipv6_cidr="fd00:1::/64", ipv6=own)
         spec = msgspec.structs.replace(SPEC, nics=(nic,))
         network = json.loads(guestdata.drive(spec)["openstack/latest/network_data.json"])

@@ -142,11 +142,10 @@ def test_priorities_that_are_too_near_are_refused_in_whatever_order_rules_come(s
     vpc = router.create(ann, site.core, "10.9.0.0/16")
     group = securitygroup.create(ann, site.core, "near", "near", vpc.uuid)
     rules = [
-        Rule(id="", action=action, priority=priority, cidr=cidr)
-        for action, priority, cidr in (
-            ("deny", 20001, "10.0.0.0/8"), ("allow", 20001, "10.1.0.0/16"), ("deny", 20002, "10.2.0.0/16"),
-        )
-    ]  # fmt: skip
+        Rule(id="", action="deny", priority=20001, cidr="10.0.0.0/8"),
+        Rule(id="", priority=20001, cidr="10.1.0.0/16"),
+        Rule(id="", action="deny", priority=20002, cidr="10.2.0.0/16"),
+    ]
     for order in itertools.permutations(rules):
         with pytest.raises(InvalidValue, match="too near"):
             securitygroup.authorize(ann, site.core, order, group.uuid)
@@ -203,6 +202,10 @@ def test_a_groups_rules_have_an_order_and_select_tags(site: Site, ann: Caller) -
         (Rule(id="", action="deny", cidr="0.0.0.0/0"), "priority"),
         (Rule(id="", priority=65536, cidr="0.0.0.0/0"), "priority"),
         (Rule(id="", priority=-1, cidr="0.0.0.0/0"), "priority"),
+        (Rule(id="", number=256, cidr="0.0.0.0/0"), "protocol"),
+        (Rule(id="", number=-1, cidr="0.0.0.0/0"), "protocol"),
+        (Rule(id="", protocol="icmp", number=1, cidr="0.0.0.0/0"), "protocol"),
+        (Rule(id="", cidr="2001:db8::%x || 1/64"), "cidr"),
         (Rule(id="", tag="Web"), "network-tag"),
         (Rule(id="", tag="web", cidr="0.0.0.0/0"), "rule"),
         (Rule(id="", cidr="2001:db8::/32", targets=("web",)), "network-tag"),

@@ -326,6 +326,8 @@ def _check(rule: Rule) -> None:
         text = "A rule needs exactly one of an address range, a group, a prefix list and a network tag."
         raise InvalidValue(text, reason="rule")
     _check_order(rule)
+    if rule.number is not None and not (rule.protocol == "all" and 0 <= rule.number <= 255):
+        raise InvalidValue(f"Invalid number of a protocol ({rule.number})", reason="protocol")
     if rule.cidr:
         try:
             version = addresses.parsed_range(rule.cidr).version
