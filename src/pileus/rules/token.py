@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from pileus.model import bounds
+from pileus.model.errors import InvalidValue
 from pileus.model.noun import Noun
 from pileus.rules import find
 
@@ -16,13 +18,26 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=Noun)
 
 
-def once(caller: Caller, tx: Writer, cls: type[N], token: str, parameters: object, make: Callable[[], N]) -> N:
+def check(token: str, noun: str) -> None:
+    """Raise InvalidValue for a token that is too long."""
+    if len(token) > bounds.TOKEN.most:
+        text = f"A client token has at most {bounds.TOKEN.most} characters."
+        raise InvalidValue(text, noun=noun, reason="token")
+
+
+def once(
+    caller: Caller, tx: Writer, cls: type[N], token: str, parameters: object, make: Callable[[], N], part: str = ""
+) -> N:
     """The noun that `make` returns, or the noun that it made when this token came first; no token: always anew.
 
-    Raises TokenReused where the token came with other parameters, NotFound where its noun is gone.
+    A token that makes several nouns is told apart by `part`. Raises TokenReused where the token came with other
+    parameters, NotFound where its noun is gone, InvalidValue for a token that is too long.
     """
     if not token:
         return make()
+    check(token, cls.KIND)
+    if part:
+        token = f"{token}/{part}"
     verb = f"{cls.KIND}.create"
     before = tx.repeated(caller.project, verb, token, parameters)
     if before is not None:

@@ -29,9 +29,10 @@ def create(
                 caller,
                 tx,
                 FlowLog,
-                token and f"{token}/{each.resource}",
+                token,
                 [each, dict(tags or {})],
                 lambda each=each: _make(caller, tx, each, dict(tags or {})),  # type: ignore[misc]  # (mypy: a default)
+                part=each.resource,
             )
             for each in wanted
         ]

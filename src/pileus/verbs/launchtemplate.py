@@ -12,6 +12,7 @@ from pileus.model.ids import new_uuid
 from pileus.model.launchtemplate import LaunchTemplate, LaunchTemplateVersion, Wanted
 from pileus.rules import find
 from pileus.rules.launchtemplate import named, unknown, version_of
+from pileus.rules.token import check as check_token
 from pileus.rules.token import once
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def add_version(
     verb, parameters = "launchtemplate.version", [uuid, dict(data), description, source]
     with core.store.write() as tx:
         template = find.living(caller, tx, LaunchTemplate, uuid)
+        check_token(token, LaunchTemplate.KIND)
         before = tx.repeated(caller.project, verb, token, parameters) if token else None
         if before is not None:
             return template, version_of(template, str(before))

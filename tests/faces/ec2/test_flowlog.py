@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pileus.model import bounds
 from tests.faces.ec2.cloud import filtered, refused
 
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ def test_a_flow_log_says_that_it_is_not_delivered(cloud: Cloud) -> None:
     with refused("InvalidFlowLogId.NotFound"):
         ec2.delete_flow_logs(FlowLogIds=[ident])
     ec2.delete_vpc(VpcId=vpc)
+
+
+def test_a_client_token_has_its_length_and_makes_several_logs(account: Account) -> None:
+    ec2, vpc = account.ec2, account.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    longest = "t" * bounds.TOKEN.most
+    ec2.create_flow_logs(ResourceIds=[vpc], ResourceType="VPC", ClientToken=longest, **TO_S3)
+    with refused("InvalidParameterValue", match="token"):
+        ec2.create_flow_logs(ResourceIds=[vpc], ResourceType="VPC", ClientToken=f"{longest}t", **TO_S3)
+    with refused("InvalidParameterValue", match="token"):
+        ec2.create_network_interface(SubnetId=subnet, ClientToken=f"{longest}t")
 
 
 def test_bad_flow_logs_are_refused(account: Account) -> None:
