@@ -12,11 +12,14 @@ from pileus.providers.local.engine import chassis
 from pileus.providers.local.layout import Layout
 from tests.live.cloud import ENDING, LiveCloud, logs, running
 from tests.live.daemons import purge_engine
+from tests.live.twohosts import connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import FrameType
+
+    from tests.live.twohosts import TwoHosts
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,6 +66,13 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
         yield layout
     finally:
         purge_engine(layout)
+
+
+@pytest.fixture(scope="module")
+def two_hosts() -> Iterator[TwoHosts]:
+    """Two hosts on one network engine, without a cloud, for one module."""
+    with connected() as hosts:
+        yield hosts
 
 
 @pytest.hookimpl(wrapper=True)
