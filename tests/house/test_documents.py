@@ -61,6 +61,21 @@ def test_every_attempt_in_the_security_table_names_a_test_that_is_there() -> Non
     assert sorted(attempts - named) == [], "an attempt without its row"
 
 
+def test_every_cell_of_the_reachability_table_names_a_live_test() -> None:
+    section = (tree.ROOT / "docs" / "security.md").read_text().partition("## Reachability in a VPC")[2]
+    rows = [
+        row.strip("| ").split(" | ") for row in re.findall(r"^\|.+\|$", section.partition("\n## ")[0], re.MULTILINE)
+    ]
+    cells = [cell for _, _, _, *tested in rows[2:] for cell in tested]
+    assert len(cells) > 60
+    assert [cell for cell in cells if "`test_" not in cell and cell not in ("–", "no test")] == []
+    live = "".join(
+        path.read_text() for path in tree.python_files() if path.is_relative_to(tree.ROOT / "tests" / "live")
+    )
+    live_tests = set(re.findall(r"^def (test_\w+)", live, re.MULTILINE))
+    assert sorted(set(re.findall(r"`(test_\w+)`", " ".join(cells))) - live_tests) == []
+
+
 def test_no_sentence_of_a_document_begins_with_a_pronoun() -> None:
     faults = [f"{path.name}: {fault}" for path in DOCUMENTS for fault in tree.sentence_faults(path.read_text())]
     assert not faults, "\n".join(faults)

@@ -96,6 +96,7 @@ class AcrossHosts(Dual):
         self.place("public", public, self.open, self.members)
         self.place("unnamed", public, self.open)
         self.place("public2", public, self.open)
+        self.place("private", private, self.open)
         self.place("private2", private, self.open)
         self.place("guarded2", private, self.closed)
         self.place("filtered2", filtered, self.open)
@@ -283,7 +284,7 @@ def test_guests_go_out_by_the_other_host(cloud: AcrossHosts, two_hosts: TwoHosts
             end = cloud.ends[name]
             seen = source if version == "IPv4" else end.addresses["IPv6"]
             eventually(lambda e=end, s=seen: e.fetches(gateway, MIRROR) == s.encode(), f"{name} goes out")  # type: ignore[misc]
-        for name in ("isolated", "peered2", "private2"):
+        for name in ("isolated", "peered2", "private", "private2"):
             assert not cloud.ends[name].fetches(gateway, MIRROR), name
 
 
