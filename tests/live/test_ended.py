@@ -42,12 +42,12 @@ def _again(cloud):
 @pytest.mark.cost(10)
 def test_a_run_that_is_ended_takes_its_cloud_down(tmp_path: Path) -> None:
     """Whatever its fixtures still wait for, and however often it is told."""
-    for name in ("pyproject.toml", "tests/conftest.py", "tests/live_plan.py", *modules_of_live_tests()):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
+    # Everything that fixtures of live tests may import.
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "tests" / "live" / "test_it.py").write_text(MODULE)
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-s", "--live", "tests/live"],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-s", "--live", "tests/live/test_it.py"],
         cwd=tmp_path,
         check=False,
         capture_output=True,
@@ -59,15 +59,6 @@ def test_a_run_that_is_ended_takes_its_cloud_down(tmp_path: Path) -> None:
     assert state.startswith(f"{tempfile.gettempdir()}/"), run.stdout
     assert not Path(state).parent.exists()
     assert not any(state in line for line in command_lines())
-
-
-def modules_of_live_tests() -> list[str]:
-    """Paths of the modules that live tests share."""
-    return [
-        str(module.relative_to(ROOT))
-        for module in (ROOT / "tests" / "live").glob("*.py")
-        if not module.name.startswith("test_")
-    ]
 
 
 def command_lines() -> list[str]:
