@@ -43,8 +43,8 @@ def run(seconds: float) -> None:
             traits = ("kvm", "cpu:avx2")
             report.absorb_all(core, [Report(host=f"h{number}", epoch=1, sequence=1, capacity=has, traits=traits)])
         for size in (1, 50):
-            asked = Launch(image=tiny.uuid, flavor="m1.tiny", least=size, most=size)
-            rate, cpu = _rate(seconds, lambda asked=asked: launch(ann, core, asked))  # type: ignore[misc]
+            request = Launch(image=tiny.uuid, flavor="m1.tiny", least=size, most=size)
+            rate, cpu = _rate(seconds, lambda request=request: launch(ann, core, request))  # type: ignore[misc]
             shown = f"placements-{HOSTS}-hosts-{size} rate={rate * size:.0f}/s cpu={cpu / size:.2f}ms"
             print(shown, flush=True)
         rate, cpu = _rate(seconds, lambda: _choose(core))

@@ -272,8 +272,8 @@ def test_audit_shows_who_changed_what(stub: Stub) -> None:
 
 
 def test_an_isolated_network_is_made_and_joined_by_commands(stub: Stub) -> None:
-    made = stub.pileus("network", "create", "--name", "lab", "--tag", "for=tests").stdout.split()
-    assert made[1] == "lab"
+    printed_words = stub.pileus("network", "create", "--name", "lab", "--tag", "for=tests").stdout.split()
+    assert printed_words[1] == "lab"
     stub.pileus("subnet", "create", "10.9.0.0/24", "--network", "lab")
     vpc = json.loads(stub.pileus("router", "create", "10.9.0.0/16", "--json").stdout)
     stub.pileus("network", "join", "lab", vpc["id"])

@@ -44,8 +44,8 @@ class Site:
     def _route(self) -> None:
         client = self.ec2.meta.client
         self.nat_address = self.ec2.VpcAddress(client.allocate_address(Domain="vpc")["AllocationId"])
-        made = client.create_nat_gateway(SubnetId=self.public_subnet.id, AllocationId=self.nat_address.allocation_id)
-        self.nat = made["NatGateway"]["NatGatewayId"]
+        answer = client.create_nat_gateway(SubnetId=self.public_subnet.id, AllocationId=self.nat_address.allocation_id)
+        self.nat = answer["NatGateway"]["NatGatewayId"]
         client.get_waiter("nat_gateway_available").wait(NatGatewayIds=[self.nat], WaiterConfig=SOON)
         self.tables = [self.vpc.create_route_table() for _ in range(2)]
         self.tables[0].create_route(DestinationCidrBlock=EVERYWHERE, GatewayId=self.gateway.id)

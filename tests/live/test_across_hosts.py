@@ -64,7 +64,7 @@ class End:
         return self.guest.pings(address) if version == "IPv4" else veth6.pings(self.guest.namespace, address)
 
     def fetches(self, address: str, port: int) -> bytes:
-        """What a TCP server says first; nothing when it cannot be reached."""
+        """The first bytes of a TCP server; empty when no connection is made."""
         if ":" in address:
             return veth6.fetched(self.guest.namespace, address, port)
         return self.guest.fetches(address, port)
@@ -245,7 +245,7 @@ UNREACHED = {
     "of a stranger with the same range": ("public", "namesake", "namesake2"),
     "behind a peered VPC": ("peered2", "public", "behind"),
 }
-"""Who does not reach a guest, who does, and the guest."""
+"""A source that does not reach a guest, a source that does, and that guest."""
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -176,11 +176,11 @@ def _live(world: World, broker: RabbitMq, weather: Weather, *, kill: bool) -> No
     tiny = image.register(me, one, "tiny", Wanted(digest="0" * 64, size=1, virtual_size=1))
 
     def some(number: int) -> list[str]:
-        asked = Launch(image=tiny.uuid, flavor="m1.tiny", least=number, most=number)
+        request = Launch(image=tiny.uuid, flavor="m1.tiny", least=number, most=number)
         end = time.monotonic() + 60
         while True:
             try:
-                return launch(me, one, asked)
+                return launch(me, one, request)
             except NoCapacity:  # no host has reported yet
                 assert time.monotonic() < end
                 time.sleep(0.1)

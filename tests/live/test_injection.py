@@ -106,9 +106,9 @@ def sum_of(data: bytes) -> str:
 def check_drive(run: Any, kind: str) -> None:
     """The configuration drive has OpenStack's documents, and the files' content."""
     enter = MOUNTED[kind]
-    told = json.loads(run(f"{enter}; cat openstack/latest/meta_data.json"))
-    assert (told["meta"], told["keys"][0]["name"]) == ({"colour": "blue"}, "test")
-    assert next(file["path"] for file in told["files"]) == "/etc/motd"
+    document = json.loads(run(f"{enter}; cat openstack/latest/meta_data.json"))
+    assert (document["meta"], document["keys"][0]["name"]) == ({"colour": "blue"}, "test")
+    assert next(file["path"] for file in document["files"]) == "/etc/motd"
     assert run(f"{enter}; cat openstack/content/0000") == "hello"
     assert run(f"{enter}; sha256sum openstack/content/0004").split()[0] == sum_of(LARGE)
     assert run(f"{enter}; head -1 openstack/latest/user_data") == "#!/bin/sh"

@@ -43,13 +43,13 @@ class TwoHosts:
             self.wires.machines[name].run(lambda la=layout, fa=fabric: purge_engine(la, fa))  # type: ignore[misc]
 
     def sbctl(self, *command: str) -> str:
-        """What `ovn-sbctl` prints on the machine with the databases."""
+        """Output of `ovn-sbctl` on the machine with the databases."""
         whole = enter(self.central, "ovn-sbctl", "--db=unix:/srv/run/ovnsb_db.sock", "--timeout=10", *command)
         return subprocess.run(whole, check=True, capture_output=True, text=True).stdout
 
 
 def tls_files(office: Authority, name: str) -> OvnTlsFiles:
-    """What an authority issues to a machine, as the engine takes it."""
+    """Key and certificate that an authority issues to a machine, as the engine takes them."""
     issued = office.issue(name)
     assert issued.key is not None
     assert issued.certificate is not None

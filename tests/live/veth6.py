@@ -51,7 +51,7 @@ def pings(namespace: str, address: str, wait: float = 0.7) -> bool:
 
 
 def fetched(namespace: str, address: str, port: int, source: str = "") -> bytes:
-    """What a TCP server says first to somebody in `namespace`; nothing when it cannot be reached."""
+    """The first bytes of a TCP server, read from `namespace`; empty when no connection is made."""
 
     def fetch() -> bytes:
         try:

@@ -103,9 +103,9 @@ class Layouts:
         orders += [(row, NETWORK_KIND.spec(tx, row, place)) for row in tx.list(Network)]
         orders += [(row, TRANSIT_KIND.spec(tx, row, place)) for row in tx.list(TransitGateway)]
         for row, order in orders:
-            held = self._world.net.specs.get((row.KIND, row.uuid))
-            if held is None or msgspec.structs.replace(order, revision=held.revision) != held:
-                yield f"{row.KIND} {row.uuid} is ordered as {held}, not as {order}"
+            engine_spec = self._world.net.specs.get((row.KIND, row.uuid))
+            if engine_spec is None or msgspec.structs.replace(order, revision=engine_spec.revision) != engine_spec:
+                yield f"{row.KIND} {row.uuid} is ordered as {engine_spec}, not as {order}"
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -145,8 +145,8 @@ class Layouts:
         own, other = self._pair()
         with core.store.read() as tx:
             account = tx.need(Project, caller.project).wanted.account_id
-            asked = tx.need(Router, other).ec2_id
-        link = peering.create(caller, core, own, asked, account)
+            public_id = tx.need(Router, other).ec2_id
+        link = peering.create(caller, core, own, public_id, account)
         if not link.wanted.gone:  # one that failed is gone at once
             self._nouns[link.uuid] = Peering
         return peering.accept(caller, core, link.uuid)

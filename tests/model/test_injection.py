@@ -106,10 +106,10 @@ def document(name: str, *, secret: bool = True) -> Any:
 
 
 def test_the_documents_are_openstacks() -> None:
-    told = document("meta_data")
-    assert (told["uuid"], told["hostname"], told["meta"]) == (SPEC.uuid, "web.internal", {"colour": "blue"})
-    assert told["public_keys"] == {"mine": "ssh-ed25519 A a"}
-    assert told["files"] == [
+    metadata = document("meta_data")
+    assert (metadata["uuid"], metadata["hostname"], metadata["meta"]) == (SPEC.uuid, "web.internal", {"colour": "blue"})
+    assert metadata["public_keys"] == {"mine": "ssh-ed25519 A a"}
+    assert metadata["files"] == [
         {"path": "/etc/motd", "content_path": "/content/0000"},
         {"path": "/srv/a b", "content_path": "/content/0001"},
     ]
@@ -122,12 +122,12 @@ def test_the_documents_are_openstacks() -> None:
 def test_cloud_init_is_told_of_owners_and_the_password_and_the_service_keeps_the_hash() -> None:
     header, config = document("vendor_data")["cloud-init"].splitlines()
     assert header == "#cloud-config"
-    told = json.loads(config)
-    assert [(file["owner"], file["permissions"]) for file in told["write_files"]] == [
+    cloud_config = json.loads(config)
+    assert [(file["owner"], file["permissions"]) for file in cloud_config["write_files"]] == [
         ("root:root", "0644"),
         ("1000:adm", "0640"),
     ]
-    assert told["chpasswd"]["list"] == f"root:{HASH}\n"
+    assert cloud_config["chpasswd"]["list"] == f"root:{HASH}\n"
     assert HASH not in json.dumps(document("vendor_data", secret=False))
     nothing = msgspec.structs.replace(SPEC, files=(), password="")
     assert json.loads(guestdata.openstack(nothing, secret=True)["latest/vendor_data.json"]) == {}

@@ -34,12 +34,12 @@ def test_a_host_that_was_drained_since_the_copy_gets_nothing() -> None:
     for name in ("h0", "h1"):
         site.host(name, Capacity(vcpus=8, memory=4096, disk=64))
     ann = site.caller("blue")
-    asked = Launch(image=site.image(ann).uuid, flavor="m1.tiny")
-    launch(ann, site.core, asked)
+    request = Launch(image=site.image(ann).uuid, flavor="m1.tiny")
+    launch(ann, site.core, request)
     with site.store.write() as tx:
         (host,) = tx.list(Host, name="h1")
         tx.want(host, msgspec.structs.replace(host.wanted, state="drained"))
-    uuids = [launch(ann, site.core, asked)[0] for _ in range(3)]
+    uuids = [launch(ann, site.core, request)[0] for _ in range(3)]
     assert {site.row(uuid).assigned.host for uuid in uuids} == {"h0"}
 
 
@@ -66,11 +66,11 @@ def test_every_address_of_a_subnet_is_given_once() -> None:
     site = Site()
     site.host("h0", Capacity(vcpus=None, memory=None, disk=None))
     ann = site.caller("blue", {})
-    asked = Launch(image=site.image(ann).uuid, flavor="m1.tiny")
-    uuids = [launch(ann, site.core, asked)[0] for _ in range(20)]
+    request = Launch(image=site.image(ann).uuid, flavor="m1.tiny")
+    uuids = [launch(ann, site.core, request)[0] for _ in range(20)]
     power.terminate(ann, site.core, uuids[:10])
     site.settle(3)
-    uuids += launch(ann, site.core, msgspec.structs.replace(asked, least=30, most=30))
+    uuids += launch(ann, site.core, msgspec.structs.replace(request, least=30, most=30))
     with site.store.read() as tx:
         addresses = [port.assigned.address for port in tx.list(Port)]
     assert len(set(addresses)) == len(addresses) == 40
@@ -81,7 +81,7 @@ def test_a_cloud_without_room_refuses() -> None:
     site = Site()
     site.host("h0", Capacity(vcpus=1, memory=128, disk=1))
     ann = site.caller("blue")
-    asked = Launch(image=site.image(ann).uuid, flavor="m1.tiny")
-    launch(ann, site.core, asked)
+    request = Launch(image=site.image(ann).uuid, flavor="m1.tiny")
+    launch(ann, site.core, request)
     with pytest.raises(NoCapacity):
-        launch(ann, site.core, asked)
+        launch(ann, site.core, request)

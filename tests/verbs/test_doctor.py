@@ -195,8 +195,8 @@ def test_gateways_and_links_that_lead_nowhere_are_told(site: Site, admin: Caller
         tx.assign(floating, msgspec.structs.replace(floating.assigned, address=""))
         active = tx.need(Peering, link.uuid)
         tx.assign(active, msgspec.structs.replace(active.assigned, link=0))
-    told = codes(doctor.look(admin, site.core))
-    assert {("NatGatewayCutOff", nat.uuid), ("PeeringUnlinked", link.uuid)} <= {*told}
+    finding_codes = codes(doctor.look(admin, site.core))
+    assert {("NatGatewayCutOff", nat.uuid), ("PeeringUnlinked", link.uuid)} <= {*finding_codes}
 
 
 def test_a_nat_gateway_without_a_way_out_is_told(site: Site, admin: Caller, ann: Caller) -> None:

@@ -59,7 +59,7 @@ def targets_of(tx: Reader, router: str, tables: Iterable[RouteTable]) -> dict[st
 
 
 def targets_by_router(tx: Reader, tables: Mapping[str, Sequence[RouteTable]]) -> dict[str, dict[str, Noun]]:
-    """The same for the tables of several routers, by the routers' uuids: each kind of noun is read once."""
+    """Targets of the routes of several routers, by the routers' uuids. Each kind of noun is read once."""
     routes = {router: [route for table in own for route in table.wanted.routes] for router, own in tables.items()}
     uuids: dict[str, set[str]] = {}
     for route in (route for own in routes.values() for route in own):

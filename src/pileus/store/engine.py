@@ -167,8 +167,8 @@ class Database:
         """The way to execute statements that are built once, within a transaction that was begun above."""
         if self._texts is None:
             return Immediate(connection)
-        made = Pipelined if self.dialect.pipelined else Direct
-        session = connection.info["session"] = made(connection, self._texts, self.dialect.errors)
+        executor = Pipelined if self.dialect.pipelined else Direct
+        session = connection.info["session"] = executor(connection, self._texts, self.dialect.errors)
         return session
 
     def _begun_write(self, *, lasting: bool) -> Connection:

@@ -52,7 +52,7 @@ class Exchange:
         self._connection = connection
         self._transformer = Transformer(connection)
         self._names: dict[tuple[str, tuple[int, ...]], bytes] = {}
-        self._given = 0
+        self._prepared_count = 0
 
     def __call__(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> Answer:
         """Execute them in order; the answer to the last one. Raises psycopg.Error as the first that fails does.
@@ -89,10 +89,10 @@ class Exchange:
     ) -> None:
         key = (text, types)
         name = self._names.get(key) or new_names.get(key)
-        if name is None and self._given < PREPARED:
+        if name is None and self._prepared_count < PREPARED:
             # Of statements that failed together some were prepared: their names are not given again.
-            self._given += 1
-            name = new_names[key] = b"pileus%d" % self._given
+            self._prepared_count += 1
+            name = new_names[key] = b"pileus%d" % self._prepared_count
             pgconn.send_prepare(name, _numbered(text), types)
         if name is None:
             pgconn.send_query_params(_numbered(text), values, types)

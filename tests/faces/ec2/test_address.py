@@ -18,11 +18,11 @@ def test_life(account: Account) -> None:
     tags = [{"ResourceType": "elastic-ip", "Tags": [{"Key": "t", "Value": "v"}]}]
     made = account.ec2.allocate_address(Domain="vpc", TagSpecifications=tags)  # type: ignore[arg-type]
     assert made["Domain"] == "vpc"
-    given = account.ec2.associate_address(AllocationId=made["AllocationId"], InstanceId=ident)
+    answer = account.ec2.associate_address(AllocationId=made["AllocationId"], InstanceId=ident)
     (shown,) = account.ec2.describe_addresses()["Addresses"]
     instance = account.show(ident)
     assert shown["InstanceId"] == ident
-    assert shown["AssociationId"] == given["AssociationId"]
+    assert shown["AssociationId"] == answer["AssociationId"]
     assert shown["PrivateIpAddress"] == instance["PrivateIpAddress"]
     assert shown["Tags"] == [{"Key": "t", "Value": "v"}]
     assert instance["PublicIpAddress"] == shown["PublicIp"] == made["PublicIp"]
@@ -30,7 +30,7 @@ def test_life(account: Account) -> None:
     assert (association["PublicIp"], association["IpOwnerId"]) == (made["PublicIp"], account.number)
     with refused("InvalidIPAddress.InUse"):
         account.ec2.release_address(AllocationId=made["AllocationId"])
-    account.ec2.disassociate_address(AssociationId=given["AssociationId"])
+    account.ec2.disassociate_address(AssociationId=answer["AssociationId"])
     assert account.show(ident).get("PublicIpAddress") == before
     (shown,) = account.ec2.describe_addresses(AllocationIds=[made["AllocationId"]])["Addresses"]
     assert "AssociationId" not in shown
@@ -43,8 +43,8 @@ def test_each_private_address_has_one(cloud: Cloud) -> None:
     (ident,) = account.launch()
     ec2, (interface,) = account.ec2, account.show(ident)["NetworkInterfaces"]
     eni, primary = interface["NetworkInterfaceId"], interface["PrivateIpAddress"]
-    given = ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
-    secondary = given["AssignedPrivateIpAddresses"][0]["PrivateIpAddress"]
+    answer = ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
+    secondary = answer["AssignedPrivateIpAddresses"][0]["PrivateIpAddress"]
     first, second = ec2.allocate_address(), ec2.allocate_address()
     for made, private in ((first, primary), (second, secondary)):
         ec2.associate_address(AllocationId=made["AllocationId"], NetworkInterfaceId=eni, PrivateIpAddress=private)

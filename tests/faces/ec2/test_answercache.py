@@ -84,11 +84,11 @@ def test_the_other_side_of_a_peering_sees_it_at_once(cloud: Cloud, account: Acco
     other = cloud.account()
     with cloud.core.store.read() as tx:
         number = tx.need(Project, other.caller.project).wanted.account_id
-    asked = router.create(other.caller, cloud.core, "10.77.0.0/16")
+    peer_router = router.create(other.caller, cloud.core, "10.77.0.0/16")
     action = "DescribeVpcPeeringConnections"
     assert "pcx-" not in _body(other, action)
     own = network.routers(account.caller, cloud.core)[0].uuid
-    link = peering.create(account.caller, cloud.core, own, asked.ec2_id, number)
+    link = peering.create(account.caller, cloud.core, own, peer_router.ec2_id, number)
     assert link.ec2_id in _body(other, action)
     peering.accept(other.caller, cloud.core, link.uuid)
     assert "<code>active</code>" in _body(account, action)

@@ -17,9 +17,9 @@ def test_a_flow_log_says_that_it_is_not_delivered(cloud: Cloud) -> None:
     account = cloud.account()
     ec2, vpc = account.ec2, account.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
     tags: Any = [{"ResourceType": "vpc-flow-log", "Tags": [{"Key": "Name", "Value": "lab"}]}]
-    asked = {"ResourceIds": [vpc], "ResourceType": "VPC", "ClientToken": "once", "TagSpecifications": tags, **TO_S3}
-    (ident,) = ec2.create_flow_logs(**asked)["FlowLogIds"]
-    assert ec2.create_flow_logs(**asked)["FlowLogIds"] == [ident]
+    request = {"ResourceIds": [vpc], "ResourceType": "VPC", "ClientToken": "once", "TagSpecifications": tags, **TO_S3}
+    (ident,) = ec2.create_flow_logs(**request)["FlowLogIds"]
+    assert ec2.create_flow_logs(**request)["FlowLogIds"] == [ident]
     with refused("FlowLogAlreadyExists"):
         ec2.create_flow_logs(ResourceIds=[vpc], ResourceType="VPC", **TO_S3)
     (shown,) = ec2.describe_flow_logs(Filters=filtered("resource-id", vpc))["FlowLogs"]

@@ -38,10 +38,10 @@ class Lab:
         return str([*ipaddress.ip_network(self.cidr).subnets(new_prefix=64)][number])
 
     def dual(self, number: int) -> Any:
-        made = self.account.ec2.create_subnet(
+        answer = self.account.ec2.create_subnet(
             VpcId=self.vpc, CidrBlock=f"10.1.{number}.0/24", Ipv6CidrBlock=self.part(number)
         )
-        return made["Subnet"]
+        return answer["Subnet"]
 
     def table(self) -> str:
         return self.account.ec2.describe_route_tables(Filters=filtered("vpc-id", self.vpc))["RouteTables"][0][
@@ -225,10 +225,10 @@ def test_routes_lead_outside_both_ways_or_one_way(cloud: Cloud, lab: Lab) -> Non
     assert order.ipv6.cidrs == (lab.part(1),)
     assert not order.sources, "a route of IPv6 translates nothing"
     tags = [{"ResourceType": "egress-only-internet-gateway", "Tags": [{"Key": "Name", "Value": "out"}]}]
-    made = ec2.create_egress_only_internet_gateway(VpcId=lab.vpc, TagSpecifications=tags, ClientToken="t")  # type: ignore[arg-type]
+    answer = ec2.create_egress_only_internet_gateway(VpcId=lab.vpc, TagSpecifications=tags, ClientToken="t")  # type: ignore[arg-type]
     again = ec2.create_egress_only_internet_gateway(VpcId=lab.vpc, TagSpecifications=tags, ClientToken="t")  # type: ignore[arg-type]
-    assert made["EgressOnlyInternetGateway"] == again["EgressOnlyInternetGateway"]
-    egress = made["EgressOnlyInternetGateway"]["EgressOnlyInternetGatewayId"]
+    assert answer["EgressOnlyInternetGateway"] == again["EgressOnlyInternetGateway"]
+    egress = answer["EgressOnlyInternetGateway"]["EgressOnlyInternetGatewayId"]
     ec2.replace_route(RouteTableId=table, DestinationIpv6CidrBlock=EVERYWHERE, EgressOnlyInternetGatewayId=egress)
     ec2.create_route(
         RouteTableId=table, DestinationIpv6CidrBlock="2001:db8:9::1/48", NetworkInterfaceId=port["NetworkInterfaceId"]

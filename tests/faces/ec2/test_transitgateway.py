@@ -31,14 +31,14 @@ def new_vpc(account: Account, number: int) -> tuple[str, str]:
 def new_gateway(account: Account, **options: Any) -> tuple[str, str]:
     """A transit gateway and its default route table, empty if it has none."""
     chosen: Any = options
-    made = account.ec2.create_transit_gateway(Options=chosen)["TransitGateway"]
-    return made["TransitGatewayId"], made["Options"].get("AssociationDefaultRouteTableId", "")
+    answer = account.ec2.create_transit_gateway(Options=chosen)["TransitGateway"]
+    return answer["TransitGatewayId"], answer["Options"].get("AssociationDefaultRouteTableId", "")
 
 
 def attached(account: Account, gateway: str, vpc: str, subnet: str) -> str:
     """A new attachment."""
-    made = account.ec2.create_transit_gateway_vpc_attachment(TransitGatewayId=gateway, VpcId=vpc, SubnetIds=[subnet])
-    return str(made["TransitGatewayVpcAttachment"]["TransitGatewayAttachmentId"])
+    answer = account.ec2.create_transit_gateway_vpc_attachment(TransitGatewayId=gateway, VpcId=vpc, SubnetIds=[subnet])
+    return str(answer["TransitGatewayVpcAttachment"]["TransitGatewayAttachmentId"])
 
 
 def routes(account: Account, table: str, name: str = "state", value: str = "*") -> list[tuple[str, str, str]]:
@@ -115,8 +115,8 @@ def test_tables_are_associated_propagated_to_and_given_routes(account: Account) 
     vpc, subnet = new_vpc(account, 1)
     ident = attached(account, gateway, vpc, subnet)
     assert ordered(account, gateway).links[0].table == ""
-    made = ec2.create_transit_gateway_route_table(TransitGatewayId=gateway)["TransitGatewayRouteTable"]
-    table = made["TransitGatewayRouteTableId"]
+    answer = ec2.create_transit_gateway_route_table(TransitGatewayId=gateway)["TransitGatewayRouteTable"]
+    table = answer["TransitGatewayRouteTableId"]
     both: Any = {"TransitGatewayRouteTableId": table, "TransitGatewayAttachmentId": ident}
     with refused("InvalidAssociation.NotFound"):
         ec2.disassociate_transit_gateway_route_table(**both)

@@ -321,17 +321,17 @@ def test_a_spec_that_stays_has_its_tree_made_once(monkeypatch: pytest.MonkeyPatc
     answer = bind(SECRET, lambda: NOW)
     changed = msgspec.structs.replace(SPEC, image_id="ami-other")
     for spec in (SPEC, SPEC, changed, changed, SPEC):
-        told = answer(spec, "GET", "/latest/meta-data/ami-id", {}, "10.0.0.5")
-        assert told.body.decode() == spec.image_id
+        response = answer(spec, "GET", "/latest/meta-data/ami-id", {}, "10.0.0.5")
+        assert response.body.decode() == spec.image_id
     assert made == [SPEC, changed, SPEC]
 
 
 def test_more_keys_than_the_bound_are_not_shown() -> None:
     keys = tuple(f"ssh-ed25519 AAAA{number}" for number in range(bounds.METADATA_KEYS.most + 5))
-    told = bind(SECRET)(
+    response = bind(SECRET)(
         msgspec.structs.replace(SPEC, public_keys=keys), "GET", "/latest/meta-data/public-keys/", {}, ""
     )
-    assert len(told.body.splitlines()) == bounds.METADATA_KEYS.most
+    assert len(response.body.splitlines()) == bounds.METADATA_KEYS.most
 
 
 GIVEN = msgspec.structs.replace(
@@ -341,9 +341,9 @@ GIVEN = msgspec.structs.replace(
 
 def test_openstacks_tree_is_there_too_without_the_password() -> None:
     assert get("/openstack/", GIVEN) == "latest"
-    told = json.loads(get("/openstack/latest/meta_data.json", GIVEN))
-    assert (told["uuid"], told["meta"]) == (SPEC.uuid, {"a": "b"})
-    assert get("/openstack" + told["files"][0]["content_path"], GIVEN) == "hello"
+    document = json.loads(get("/openstack/latest/meta_data.json", GIVEN))
+    assert (document["uuid"], document["meta"]) == (SPEC.uuid, {"a": "b"})
+    assert get("/openstack" + document["files"][0]["content_path"], GIVEN) == "hello"
     assert "$6$" not in get("/openstack/latest/vendor_data.json", GIVEN)
     assert ask("/openstack/latest/none.json", spec=GIVEN).status == 404
     strict = msgspec.structs.replace(GIVEN, metadata_v2_only=True)

@@ -41,8 +41,8 @@ def test_it_knows_its_name_and_lets_its_user_in(root: Path) -> None:
     keys = root / "home/ada/.ssh/authorized_keys"
     assert keys.read_text() == "ssh-ed25519 A a\n"
     for path, mode in ((keys, 0o600), (keys.parent, 0o700)):
-        found = path.stat()
-        assert (found.st_uid - BASE, found.st_gid - BASE, found.st_mode & 0o777) == (1000, 1001, mode)
+        status = path.stat()
+        assert (status.st_uid - BASE, status.st_gid - BASE, status.st_mode & 0o777) == (1000, 1001, mode)
     assert (root / "etc/hostname").stat().st_uid == BASE
 
 
@@ -130,9 +130,9 @@ def test_files_and_password_are_given_and_nothing_is_followed(root: Path, tmp_pa
         InjectedFile(path="/etc/passwd/below", content="c2VjcmV0"),
     )
     identity.write(root, msgspec.structs.replace(spec(), files=files, password="$6$salt$hash"), BASE)
-    found = (root / "opt/new/secret").stat()
+    status = (root / "opt/new/secret").stat()
     assert (root / "opt/new/secret").read_bytes() == b"secret"
-    assert (found.st_uid - BASE, found.st_gid - BASE, found.st_mode & 0o7777) == (1000, 4, 0o640)
+    assert (status.st_uid - BASE, status.st_gid - BASE, status.st_mode & 0o7777) == (1000, 4, 0o640)
     assert ((root / "opt/other").stat().st_uid - BASE, (root / "opt/other").stat().st_mode & 0o7777) == (0, 0o4755)
     assert list(outside.iterdir()) == []
     assert (root / "etc/shadow").read_text() == "root:$6$salt$hash:19000:0:99999:7:::\nada:!:1:::::\n"

@@ -57,10 +57,10 @@ def test_no_instance_and_no_project_keeps_listeners_from_others() -> None:
     greedy = [instance(number, (1, 65535)) for number in range(400)]
     modest = [instance(1000 + number, (22, 22), project="p2") for number in range(20)]
     most = most_listeners()
-    given = places([*greedy, *modest], most)
-    assert {(spec.loopback, 22) for spec in modest} <= set(given)
-    assert len(given) <= most
-    of_greedy = Counter(address for address, _ in given if address in {spec.loopback for spec in greedy})
+    served_places = places([*greedy, *modest], most)
+    assert {(spec.loopback, 22) for spec in modest} <= set(served_places)
+    assert len(served_places) <= most
+    of_greedy = Counter(address for address, _ in served_places if address in {spec.loopback for spec in greedy})
     assert of_greedy.total() <= bounds.LOOPBACK_LISTENERS_OF_PROJECT.most
     assert len(of_greedy) == len(greedy), "each has one before another has two"
 

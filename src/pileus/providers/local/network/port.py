@@ -66,8 +66,8 @@ def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
 def memberships(tables: Any, references: References, own: uuids.UUID) -> tuple[str, ...]:
     """The groups that the port is in, by the groups' own rows; without those of its tags."""
     groups = tables["Port_Group"].rows
-    held = (groups[group] for group in references.holders("Port_Group", "ports", own))
-    return tuple(sorted(securitygroup.label(group) for group in held if not tag.is_tag(group)))
+    port_groups = (groups[group] for group in references.holders("Port_Group", "ports", own))
+    return tuple(sorted(securitygroup.label(group) for group in port_groups if not tag.is_tag(group)))
 
 
 def _bound(rows: NorthboundRows, switch: Any, spec: PortSpec) -> None:
