@@ -30,6 +30,7 @@ from pileus.model.spec import (
 from pileus.providers.local.guestnet import packetrate
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.network import NetworkProvider
+from pileus.providers.local.network.northbound import Northbound
 from tests.live import veth, veth6
 from tests.live.test_floating import OUTSIDE
 from tests.live.test_network import OUT, Cloud, new
@@ -83,7 +84,7 @@ class Dual(Cloud):
     def dual_guest(self, network: NetworkSpec, *groups: str) -> tuple[Guest, PortSpec, str]:
         """A guest with the first address of its port, and the default route that the router advertises."""
         port, address = self.port(network, *groups), self.address(network)
-        port = msgspec.structs.replace(port, ipv6=(address,), revision=self.revision())
+        port = msgspec.structs.replace(port, ipv6=(address,), router=network.router or "", revision=self.revision())
         self.write(port)
         guest = veth.guest(self.layout, port, self.subnets[network.uuid])
         self.guests.append(guest)
@@ -233,6 +234,27 @@ def test_subnets_lead_outside_without_translation(layout: Layout, cloud: Dual) -
         for each in mirrors:
             each.close()
         subprocess.run(["ip", "-n", layout.netns, "-6", "route", "flush", cloud.range(8)], check=False)
+
+
+def test_a_router_answers_for_the_present_addresses_of_its_ports(layout: Layout, cloud: Dual) -> None:
+    """The translations follow a port's addresses, and end with the port."""
+    network = cloud.dual(14)
+    port, other = cloud.port(network), cloud.address(network)
+    northbound = Northbound(layout.northbound, 30.0)
+
+    def answered() -> list[str]:
+        with northbound.read() as tables:
+            return sorted(row.external_ip for row in tables["NAT"].rows.values())
+
+    for ipv6 in ((cloud.address(network), other), (other,), ()):
+        port = msgspec.structs.replace(port, ipv6=ipv6, router=cloud.router.uuid, revision=cloud.revision())
+        cloud.write(port)
+        eventually(lambda ipv6=ipv6: answered() == sorted(ipv6), f"the router answers for {ipv6}")  # type: ignore[misc]
+    cloud.write(msgspec.structs.replace(port, ipv6=(other,), revision=cloud.revision()))
+    eventually(answered, "it does again")
+    cloud.provider.remove(BodyRef(kind=port.KIND, uuid=port.uuid, revision=cloud.revision()))
+    eventually(lambda: not answered(), "the port is gone")
+    northbound.close()
 
 
 def guests_router() -> str:

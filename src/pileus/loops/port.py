@@ -49,7 +49,7 @@ class PortKind(EngineKind[Port]):
             forwards=wanted.forwards,
             secondaries=row.assigned.secondaries,
             network_tags=wanted.network_tags,
-            router=router_of(tx, row) if wanted.network_tags else "",
+            router=router_of(tx, row) if wanted.network_tags or row.assigned.ipv6 else "",
             ipv6=row.assigned.ipv6,
             record=record([_placed(row, instance)]),
         )

@@ -13,12 +13,8 @@ _SWITCH = uuids.uuid5(uuids.NAMESPACE_DNS, f"{NAME}.pileus")
 _LOCALNET = uuids.uuid5(_SWITCH, "localnet")
 
 
-def join(rows: NorthboundRows, own: uuids.UUID, router_port: str, marks: dict[str, str], answered_for: str) -> None:
-    """Put the peer `own` of the router's port named `router_port` on the outside switch.
-
-    It answers neighbour solicitations for the IPv6 ranges of `answered_for`, a MAC and ranges: no router outside needs
-    a route to them.
-    """
+def join(rows: NorthboundRows, own: uuids.UUID, router_port: str, marks: dict[str, str]) -> None:
+    """Put the peer `own` of the router's port named `router_port` on the outside switch."""
     switch = _ensure(rows)
     rows.put(
         "Logical_Switch_Port",
@@ -27,11 +23,7 @@ def join(rows: NorthboundRows, own: uuids.UUID, router_port: str, marks: dict[st
         type="router",
         addresses=["router"],
         # The router announces its addresses, so that nobody outside keeps an outdated neighbour.
-        options={
-            "router-port": router_port,
-            "nat-addresses": "router",
-            **({"arp_proxy": answered_for} if answered_for else {}),
-        },
+        options={"router-port": router_port, "nat-addresses": "router"},
         external_ids=marks,
     )
     rows.attach(switch, "ports", own)

@@ -11,11 +11,12 @@ from pileus.model.spec import PortSpec
 from pileus.providers.local.network import dhcp, securitygroup, tag
 from pileus.providers.local.network.network import dhcpv6_options
 from pileus.providers.local.network.references import References
-from pileus.providers.local.network.rows import NorthboundRows, derived, marks, marks_of
+from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived, marks, marks_of
 
 TABLE = "Logical_Switch_Port"
 
 _BANDWIDTH, _PRIORITY = "bandwidth", 100
+_TRANSLATION, _IDENTITY = "NAT", "identity"
 _BURSTS = 5
 """Bursts a second that add up to the bandwidth."""
 _LEAST_BURST = 1000
@@ -23,7 +24,10 @@ _LEAST_BURST = 1000
 
 
 def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
-    """Write the port and its memberships as `spec` says, together. Raises Superseded, Fault `NetworkMissing`."""
+    """Write the port and its memberships as `spec` says, together.
+
+    Raises Superseded, Fault `NetworkMissing`, `RouterMissing`.
+    """
     own = uuids.UUID(spec.uuid)
     before = rows.guard(TABLE, own, spec.revision)
     switch = rows.get("Logical_Switch", uuids.UUID(spec.network))
@@ -49,6 +53,7 @@ def ensure(rows: NorthboundRows, spec: PortSpec) -> None:
     )
     rows.attach(switch, "ports", own)
     _bound(rows, switch, spec)
+    _answer_outside(rows, spec)
     _join(rows, own, spec)
     tag.drop_unused(rows, left_tags, own)
 
@@ -61,6 +66,8 @@ def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
         rows.delete(TABLE, own)
         tag.drop_unused(rows, tags, own)
         rows.delete("QoS", derived(str(own), _BANDWIDTH))
+        for translation in rows.owned(_TRANSLATION, str(own)):
+            rows.delete(_TRANSLATION, translation.uuid)
 
 
 def memberships(tables: Any, references: References, own: uuids.UUID) -> tuple[str, ...]:
@@ -90,6 +97,36 @@ def _bound(rows: NorthboundRows, switch: Any, spec: PortSpec) -> None:
         external_ids=marks("bandwidth", spec.uuid, spec.revision),
     )
     rows.attach(switch, "qos_rules", own)
+
+
+def _answer_outside(rows: NorthboundRows, spec: PortSpec) -> None:
+    """Translate each IPv6 address of the port to itself, where the router leads outside.
+
+    It changes no packet: the router then answers neighbour solicitations for the address on the outside network, on the
+    gateway's chassis alone. `arp_proxy` of the outside switch answers on every chassis. Raises Fault `RouterMissing`.
+    """
+    routed = spec.ipv6 if spec.router else ()
+    translations = {derived(spec.uuid, f"{_IDENTITY}-{address}"): address for address in routed}
+    for row in rows.owned(_TRANSLATION, spec.uuid):
+        if row.uuid not in translations:
+            rows.delete(_TRANSLATION, row.uuid)
+    if not translations:
+        return
+    router = rows.get("Logical_Router", uuids.UUID(spec.router))
+    if router is None:
+        raise Fault("RouterMissing", f"router {spec.router} of port {spec.uuid} is not there yet")
+    for own, address in translations.items():
+        rows.put(
+            _TRANSLATION,
+            own,
+            type="dnat_and_snat",
+            external_ip=address,
+            logical_ip=address,
+            # Without connection tracking, which the address needs no more than before.
+            options={"stateless": "true"},
+            external_ids={KIND: _IDENTITY, UUID: spec.uuid},
+        )
+        rows.attach(router, "nat", own)
 
 
 def _join(rows: NorthboundRows, own: uuids.UUID, spec: PortSpec) -> None:

@@ -67,13 +67,7 @@ def _way_out(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
     )
     rows.attach(row, "ports", row_of["outside"])
     _gateways(rows, port, spec.uuid, spec.gateways or tuple(filter(None, [rows.gateway])))
-    outside.join(rows, row_of["outside-port"], _outside_port(spec.uuid), ours, _answered_for(spec))
-
-
-def _answered_for(spec: RouterSpec) -> str:
-    """The MAC and the IPv6 ranges for which the router answers on the outside network; empty for none."""
-    cidrs = spec.ipv6.cidrs if spec.ipv6 else ()
-    return " ".join((addresses.outside_mac(spec.address), *cidrs)) if cidrs else ""
+    outside.join(rows, row_of["outside-port"], _outside_port(spec.uuid), ours)
 
 
 def _outside_port(uuid: str) -> str:
