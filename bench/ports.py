@@ -167,7 +167,7 @@ def _router(*, ipv6: bool) -> RouterSpec:
         address="198.51.100.20",
         outside="198.51.100.0/24",
         gateways=("gateway",),
-        ipv6=OutsideIpv6Spec(gateway="fd00::1", cidrs=("fd00:0:0:1::/64",)),
+        ipv6=OutsideIpv6Spec(gateway="fd00::1", admitted=("fd00:0:0:1::/64",)),
     )
 
 
@@ -180,7 +180,7 @@ def _subnet(place: int, *, ipv6: bool) -> SubnetSpec:
         gateway_mac=f"02:01:00:00:{place // 256:02x}:{place % 256:02x}",
         localport=f"{prefix}.2",
         localport_mac=f"02:02:00:00:{place // 256:02x}:{place % 256:02x}",
-        ipv6=SubnetIpv6Spec(cidr=f"{prefix6}/64", gateway=f"{prefix6}1") if ipv6 else None,
+        ipv6=SubnetIpv6Spec(cidr=f"{prefix6}/64", gateway=f"{prefix6}1", localport=f"{prefix6}2") if ipv6 else None,
     )
 
 

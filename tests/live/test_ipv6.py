@@ -69,7 +69,8 @@ class Dual(Cloud):
         one_way: tuple[OneWayRange, ...] = (),
     ) -> NetworkSpec:  # fmt: skip
         cidr = self.range(number)
-        ipv6 = SubnetIpv6Spec(cidr=cidr, gateway=addresses.gateway(cidr), mode=mode, one_way=one_way)
+        gateway, localport = addresses.gateway(cidr), addresses.localport(cidr)
+        ipv6 = SubnetIpv6Spec(cidr=cidr, gateway=gateway, localport=localport, mode=mode, one_way=one_way)
         (subnet,) = (msgspec.structs.replace(each, ipv6=ipv6, table=table) for each in network.subnets)
         network = msgspec.structs.replace(network, subnets=(subnet,), revision=self.revision())
         self.write(network)
@@ -210,7 +211,7 @@ def test_subnets_lead_outside_without_translation(layout: Layout, cloud: Dual) -
     cloud.routed(
         {cloud.tables[public.uuid]: [outside], table: [outside]},
         address=ROUTER, outside=OUTSIDE,
-        ipv6=OutsideIpv6Spec(gateway=GATEWAY, cidrs=(cloud.range(6), cloud.range(7))),
+        ipv6=OutsideIpv6Spec(gateway=GATEWAY, admitted=(cloud.range(6), cloud.range(7))),
     )  # fmt: skip
     cloud.settled()
     mirrors = [veth6.server(layout.netns, 8096), *(veth6.server(guest.namespace, 80) for guest, _, _ in guests)]

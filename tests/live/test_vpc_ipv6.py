@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pileus.model.addresses import METADATA6
 from tests.live import veth6
 from tests.live.cloud import LiveCloud, until
 from tests.live.test_floating import OUTSIDE
@@ -38,6 +39,21 @@ def wide(vpc: Vpc) -> str:
     return ident
 
 
+def _check_metadata(cloud: LiveCloud, key: Path, ids: list[str]) -> None:
+    """By IPv6 the metadata service answers the instances that have it switched on, each about itself."""
+    path = "latest/meta-data/instance-id"
+    ask = rf"printf 'GET /{path} HTTP/1.0\r\n\r\n' | nc -w 3 {METADATA6} 80 | tail -n 1"
+    assert [said(cloud, ident, key, ask) for ident in ids] == ["", ""]
+    for ident in ids:
+        changed = cloud.ec2.modify_instance_metadata_options(InstanceId=ident, HttpProtocolIpv6="enabled")
+        assert changed["InstanceMetadataOptions"]["HttpProtocolIpv6"] == "enabled"
+        until("the service answers", lambda i=ident: said(cloud, i, key, ask) == i)  # type: ignore[misc]
+    cloud.ec2.modify_instance_metadata_options(InstanceId=ids[0], HttpProtocolIpv6="disabled")
+    until("it answers no more", lambda: not said(cloud, ids[0], key, ask))
+    assert said(cloud, ids[1], key, ask) == ids[1]
+    assert not said(cloud, ids[1], key, f"nc -w 3 {METADATA6} 22 </dev/null && echo open")
+
+
 def test_guests_have_ipv6_of_their_vpc(cloud: LiveCloud, key: Path) -> None:
     """The public guest is reached from outside; the other one goes out only; each by its own address."""
     vpc, outside = Vpc(cloud), cloud.layout.netns
@@ -56,6 +72,7 @@ def test_guests_have_ipv6_of_their_vpc(cloud: LiveCloud, key: Path) -> None:
         assert not veth6.fetched(outside, own[1], 22)
         ping = f"ping -6 -c 1 -W 2 {own[1]} >/dev/null && echo yes"
         until("the guests reach each other", lambda: said(cloud, ids[0], key, ping) == "yes")
+        _check_metadata(cloud, key, ids)
         advertised = "ip -6 route show default | grep -c via"
         assert said(cloud, ids[0], key, advertised) == "1"
         vpc.ec2.delete_egress_only_internet_gateway(EgressOnlyInternetGatewayId=egress)

@@ -18,11 +18,13 @@ from typing import TypeVar
 from pileus.model.spec import PortSpec, SubnetSpec
 from pileus.providers.local.engine import switch
 from pileus.providers.local.layout import Layout
+from pileus.providers.local.machine import tap
 
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
 PATIENCE = 60.0
+MTU = 1442
 _BROADCAST = b"\xff" * 6
 _IPV4 = 0x0800
 _COOKIE = b"\x63\x82\x53\x63"
@@ -82,9 +84,9 @@ class Guest:
             *("-n", layout.netns, "link", "add", self.interface),
             *("type", "veth", "peer", "name", "eth0", "netns", self.namespace),
         )
-        ip("-n", layout.netns, "link", "set", self.interface, "up")
+        within(layout.netns, lambda: tap.settle(self.interface, MTU))
         ip("-n", self.namespace, "link", "set", "lo", "up")
-        ip("-n", self.namespace, "link", "set", "eth0", "address", mac, "mtu", "1442", "up")
+        ip("-n", self.namespace, "link", "set", "eth0", "address", mac, "mtu", str(MTU), "up")
         for address in addresses:
             ip("-n", self.namespace, "address", "add", address, "dev", "eth0")
         if gateway:

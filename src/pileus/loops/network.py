@@ -82,6 +82,7 @@ def _ipv6(subnet: Subnet, table: RouteTable | None, router: Router) -> SubnetIpv
     return SubnetIpv6Spec(
         cidr=block.cidr,
         gateway=addresses.gateway(block.cidr),
+        localport=addresses.localport(block.cidr),
         mode=subnet.wanted.ipv6_mode,
         one_way=one_way(table, router),
     )

@@ -86,6 +86,7 @@ def _instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         metadata_enabled=wanted.metadata_enabled,
         metadata_tags=wanted.metadata_tags,
         metadata_hops=wanted.metadata_hops,
+        metadata_ipv6=wanted.metadata_ipv6,
         files=wanted.files,
         password=wanted.password,
         metadata=wanted.metadata,

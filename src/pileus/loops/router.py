@@ -88,7 +88,7 @@ ENGINE_KIND = RouterKind(Router)
 
 
 def _outside(place: Place, cidrs: tuple[str, ...]) -> OutsideIpv6Spec:
-    return OutsideIpv6Spec(gateway=addresses.gateway(place.ipv6_cidr), cidrs=cidrs)
+    return OutsideIpv6Spec(gateway=addresses.gateway(place.ipv6_cidr), admitted=cidrs)
 
 
 def wake_unaddressed(tx: Writer, networks: Iterable[str]) -> None:

@@ -9,6 +9,8 @@ import re
 import secrets
 
 METADATA = "169.254.169.254"
+METADATA6 = "fd00:ec2::254"
+"""The metadata service's addresses, as of EC2."""
 
 OUTSIDE = "198.51.100.0/24"
 """The range of the outside network where nobody chose another: one of those kept for documentation (RFC 5737)."""
@@ -45,8 +47,8 @@ def gateway(cidr: str) -> str:
 
 
 def localport(cidr: str) -> str:
-    """The metadata service's own address: the second of the range."""
-    return str(ipaddress.IPv4Network(cidr)[2])
+    """The metadata service's own address: the second of the range, which may be one of IPv6."""
+    return str(ipaddress.ip_network(cidr)[2])
 
 
 def usable(cidr: str) -> range:

@@ -36,7 +36,8 @@ class Wanted(Part, frozen=True, kw_only=True):
 
     `asked` is the digest of the parameters that came with the token.
     `power_since` is the power number since which that power state is wanted: a start of what runs raises n alone.
-    `metadata_hops` is how far a metadata token may go, `metadata_tags` whether the service tells the tags.
+    `metadata_hops` is how far a metadata token may go, `metadata_tags` whether the service tells the tags,
+    `metadata_ipv6` whether it answers by IPv6, too.
     `login_user` is the image's at the launch, for the image may go; empty for what was launched before it was kept.
     `launchtemplate` is the uuid of the launch template of its launch, which may be gone; empty for none.
     `files` are put into the guest, and `password`, a hash as in shadow(5), is that of its root; `config_drive`: it has
@@ -68,6 +69,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     metadata_enabled: bool = True
     metadata_tags: bool = True
     metadata_hops: int = 1
+    metadata_ipv6: bool = False
     placementgroup: Annotated[str | None, Ref("placementgroup", "uses")] = None
     login_user: str = ""
     launchtemplate: str = ""

@@ -138,6 +138,7 @@ class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="ins
     metadata_enabled: bool = True
     metadata_tags: bool = True
     metadata_hops: int = 1
+    metadata_ipv6: bool = False
     files: tuple[InjectedFile, ...] = ()
     password: str = ""
     metadata: dict[str, str] = {}
@@ -219,12 +220,11 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class OutsideIpv6Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a router's guests are reached by IPv6, without translation: `gateway` is the outside network's address.
 
-    `cidrs` are the ranges of the subnets that lead there: the router answers for them on the outside network, and lets
-    in what is for them alone.
+    `admitted` are the ranges of the subnets that lead there: the router lets in what is for them alone.
     """
 
     gateway: str
-    cidrs: tuple[str, ...] = ()
+    admitted: tuple[str, ...] = ()
 
 
 class RouterSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="router"):
@@ -257,13 +257,14 @@ class OneWayRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class SubnetIpv6Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The IPv6 range of a subnet, with the router's address.
+    """The IPv6 range of a subnet, with the router's address, and the address at which it finds the metadata localport.
 
     `mode`: guests are given their ports' addresses by DHCPv6, or form them from their MACs (RFC 4862).
     """
 
     cidr: str
     gateway: str
+    localport: str
     mode: Ipv6Mode = "dhcpv6"
     one_way: tuple[OneWayRange, ...] = ()
 

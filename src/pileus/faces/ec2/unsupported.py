@@ -24,7 +24,7 @@ _OF_A_LAUNCH: dict[str, Accepted] = {
             *("HibernationOptions.Configured", "IamInstanceProfile", "InstanceMarketOptions"),
             *("Ipv6Addresses.IsPrimaryIpv6", "KernelId", "LicenseSpecifications", "Monitoring.Enabled"),
             *("Monitoring.MetricCategoryIds", "Operator", "RamdiskId", "SecondaryInterfaces"),
-            *("CapacityReservationSpecification.CapacityReservationTarget", "MetadataOptions.HttpProtocolIpv6"),
+            *("CapacityReservationSpecification.CapacityReservationTarget",),
             *("PrivateDnsNameOptions.EnableResourceNameDnsARecord",),
             *("PrivateDnsNameOptions.EnableResourceNameDnsAAAARecord",),
         ),
@@ -33,7 +33,6 @@ _OF_A_LAUNCH: dict[str, Accepted] = {
     "CapacityReservationSpecification.CapacityReservationPreference": ("open", "none"),
     "CreditSpecification.CpuCredits": ("standard",),
     "MaintenanceOptions.AutoRecovery": ("default", "disabled"),
-    "MetadataOptions.HttpProtocolIpv6": ("disabled",),
     "NetworkPerformanceOptions.BandwidthWeighting": ("default",),
     "PrivateDnsNameOptions.HostnameType": ("ip-name",),
 }
@@ -146,7 +145,6 @@ REFUSED: dict[str, dict[str, Accepted]] = {
         "HttpTokensEnforced": ("disabled", "no-preference"),
         "InstanceMetadataTags": ("enabled", "no-preference"),
     },
-    "ModifyInstanceMetadataOptions": {"HttpProtocolIpv6": ("disabled",)},
     "ModifyInstancePlacement": {
         "Affinity": ("default",),
         "HostResourceGroupArn": NONE,

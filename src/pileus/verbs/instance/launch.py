@@ -119,6 +119,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata_enabled: bool = True
     metadata_tags: bool = True
     metadata_hops: Hops = 1
+    metadata_ipv6: bool = False
     dry_run: bool = False
     numbered: bool = False
     login_user: Ident = ""
@@ -432,6 +433,7 @@ def _wanted(core: Core, request: Launch, sources: _Sources) -> Wanted:
         metadata_enabled=request.metadata_enabled,
         metadata_tags=request.metadata_tags,
         metadata_hops=request.metadata_hops,
+        metadata_ipv6=request.metadata_ipv6,
         placementgroup=sources.placementgroup.uuid if sources.placementgroup else None,
         login_user=request.login_user or sources.image.wanted.login_user,
         launchtemplate=request.launchtemplate,

@@ -38,11 +38,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     metadata_enabled: bool | None = None
     metadata_tags: bool | None = None
     metadata_hops: Hops | None = None
+    metadata_ipv6: bool | None = None
 
 
 _PLAIN = (
     *("protected", "on_shutdown", "user_data"),
-    *("metadata_v2_only", "metadata_enabled", "metadata_tags", "metadata_hops"),
+    *("metadata_v2_only", "metadata_enabled", "metadata_tags", "metadata_hops", "metadata_ipv6"),
 )
 """The changes that are written as they are."""
 

@@ -263,7 +263,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"LaunchTemplate": {"LaunchTemplateName": "t"}}, "InvalidLaunchTemplateName.NotFoundException"),
     ({"InstanceMarketOptions": {"MarketType": "spot"}}, "UnsupportedOperation"),
     ({"HibernationOptions": {"Configured": True}}, "UnsupportedOperation"),
-    ({"MetadataOptions": {"HttpProtocolIpv6": "enabled"}}, "UnsupportedOperation"),
     ({"Ipv6AddressCount": 1}, "InvalidParameterValue"),
     ({"EbsOptimized": True}, "UnsupportedOperation"),
     ({"Monitoring": {"Enabled": True}}, "UnsupportedOperation"),

@@ -25,7 +25,12 @@ def test_metadata_options_are_those_of_the_launch_and_change_alone(cloud: Cloud,
         "InstanceMetadataTags": "disabled",
     }
     assert options(account, ident) == expected
-    for member, value in (("HttpTokens", "required"), ("HttpEndpoint", "disabled"), ("HttpPutResponseHopLimit", 64)):
+    for member, value in (
+        ("HttpTokens", "required"),
+        ("HttpEndpoint", "disabled"),
+        ("HttpPutResponseHopLimit", 64),
+        ("HttpProtocolIpv6", "enabled"),
+    ):
         change: Any = {member: value}
         answer = account.ec2.modify_instance_metadata_options(InstanceId=ident, **change)
         expected |= change
@@ -35,6 +40,7 @@ def test_metadata_options_are_those_of_the_launch_and_change_alone(cloud: Cloud,
         ("http-endpoint", "disabled"),
         ("http-put-response-hop-limit", "64"),
         ("http-tokens", "required"),
+        ("http-protocol-ipv6", "enabled"),
     ):
         found = account.ec2.describe_instances(Filters=filtered(f"metadata-options.{name}", text))
         assert found["Reservations"][0]["Instances"][0]["InstanceId"] == ident
@@ -46,7 +52,7 @@ def test_metadata_options_are_those_of_the_launch_and_change_alone(cloud: Cloud,
         ({}, "InvalidParameterCombination"),
         ({"HttpPutResponseHopLimit": 65}, "InvalidParameterValue"),
         ({"HttpTokens": "never"}, "InvalidParameterValue"),
-        ({"HttpProtocolIpv6": "enabled", "HttpTokens": "required"}, "UnsupportedOperation"),
+        ({"HttpProtocolIpv6": "sometimes"}, "InvalidParameterValue"),
     ],
 )
 def test_bad_metadata_options(account: Account, change: dict[str, Any], code: str) -> None:

@@ -158,5 +158,13 @@ def test_what_guests_always_may_stands_above_every_rule() -> None:
     assert entering["match"] == f"outport == @pg_drop && {local} && eth.src == {{{MAC}}} && tcp"
 
 
+def test_metadata_by_ipv6_is_all_that_guests_reach_of_the_localport() -> None:
+    asks, closed = acl.metadata6(OWN, ["fd00::2"])
+    assert asks["match"] == "inport == @pg_drop && ip6.dst == fd00:ec2::254 && tcp.dst == 80"
+    assert (closed["match"], closed["action"]) == ("inport == @pg_drop && ip6.dst == {fd00::2, fd00:ec2::254}", "drop")
+    assert asks["priority"] > closed["priority"] > HIGHEST
+    assert acl.metadata6(OWN, []) == []
+
+
 def test_a_network_without_subnets_needs_nothing() -> None:
     assert acl.always(OWN, [], [], []) == []

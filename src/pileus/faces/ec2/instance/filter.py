@@ -133,6 +133,7 @@ _OWN: dict[str, Filter] = {
             "http-endpoint": "HttpEndpoint",
             "http-put-response-hop-limit": "HttpPutResponseHopLimit",
             "http-tokens": "HttpTokens",
+            "http-protocol-ipv6": "HttpProtocolIpv6",
             "instance-metadata-tags": "InstanceMetadataTags",
         }.items()
     },
@@ -231,7 +232,6 @@ _CONSTANTS: dict[str, Filter] = {
         "hibernation-options.configured": "false",
         "hypervisor": "xen",
         "metadata-options.http-protocol-ipv4": "enabled",
-        "metadata-options.http-protocol-ipv6": "disabled",
         "metadata-options.state": "applied",
         "monitoring-state": "disabled",
         "platform-details": "Linux/UNIX",

@@ -140,6 +140,8 @@ def metadata_options(options: dict[str, Any]) -> dict[str, Any]:
         fields["metadata_v2_only"] = options["HttpTokens"] == "required"
     if "HttpEndpoint" in options:
         fields["metadata_enabled"] = options["HttpEndpoint"] == "enabled"
+    if "HttpProtocolIpv6" in options:
+        fields["metadata_ipv6"] = options["HttpProtocolIpv6"] == "enabled"
     if "InstanceMetadataTags" in options:
         fields["metadata_tags"] = options["InstanceMetadataTags"] == "enabled"
     if "HttpPutResponseHopLimit" in options:

@@ -22,9 +22,9 @@ _DISABLED = {"State": "disabled"}
 
 @action("ModifyInstanceMetadataOptions")
 def modify_metadata(call: Call) -> dict[str, Any]:
-    """Say whether an instance has the metadata service, by which tokens, over how many hops, and with its tags."""
+    """Say whether an instance has the metadata service, also by IPv6; by which tokens, how many hops, with its tags."""
     args = call.args
-    members = ("HttpTokens", "HttpEndpoint", "InstanceMetadataTags", "HttpPutResponseHopLimit")
+    members = ("HttpTokens", "HttpEndpoint", "HttpProtocolIpv6", "InstanceMetadataTags", "HttpPutResponseHopLimit")
     options = {member: args[member] for member in members if member in args}
     if not options:
         raise InvalidValue("Specify at least one option to change.", reason="combination")

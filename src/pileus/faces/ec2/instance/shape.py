@@ -32,19 +32,19 @@ def switched(*, on: bool) -> str:
 
 def metadata_options(wanted: Wanted) -> dict[str, Any]:
     """Return the options of the metadata service as `MetadataOptions`; instances with the same ones share it."""
-    return _metadata(
-        wanted.metadata_v2_only, wanted.metadata_enabled, wanted.metadata_tags, min(wanted.metadata_hops, 64)
-    )
+    switches = (wanted.metadata_v2_only, wanted.metadata_enabled, wanted.metadata_tags, wanted.metadata_ipv6)
+    return _metadata(switches, min(wanted.metadata_hops, 64))
 
 
 @functools.cache
-def _metadata(v2_only: bool, enabled: bool, tags: bool, hops: int) -> dict[str, Any]:  # noqa: FBT001  (keys of a cache)
+def _metadata(switches: tuple[bool, bool, bool, bool], hops: int) -> dict[str, Any]:
+    v2_only, enabled, tags, ipv6 = switches
     return {
         "State": "applied",
         "HttpTokens": "required" if v2_only else "optional",
         "HttpPutResponseHopLimit": hops,
         "HttpEndpoint": switched(on=enabled),
-        "HttpProtocolIpv6": "disabled",
+        "HttpProtocolIpv6": switched(on=ipv6),
         "InstanceMetadataTags": switched(on=tags),
     }
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 Accepted = Callable[[socket.socket, str], None]
-"""(a connected socket that does not block, the caller's IPv4 address): what is done with a new connection."""
+"""(a connected socket that does not block, the caller's address): what is done with a new connection."""
 
 _BACKLOG = 128
 _BATCH = 32
@@ -40,7 +40,7 @@ class Listener:
     def _accept(self) -> None:
         for _ in range(_BATCH):
             try:
-                connection, (source, _port) = self._sock.accept()
+                connection, (source, *_) = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError:

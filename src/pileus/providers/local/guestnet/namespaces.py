@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from pileus.model.addresses import METADATA
+from pileus.model.addresses import METADATA, METADATA6, gateway
 from pileus.model.errors import Fault
 from pileus.model.spec import NicSpec
 from pileus.providers.local.container import kernel
@@ -35,10 +35,11 @@ Detach = Callable[[Layout, str], None]
 T = TypeVar("T")
 
 _TIMEOUT = 5.0
+_ANY_PORT = 9
 
 
 def ensure_network(layout: Layout, nic: NicSpec, *, attach: Attach = switch.attach) -> None:
-    """Make the namespace of `nic`'s network, its localport with both addresses, and the port on the bridge.
+    """Make the namespace of `nic`'s network, its localport with its addresses, and the port on the bridge.
 
     Idempotent: what is there already costs about a millisecond. Raises Fault when the switch or `ip` fails.
     """
@@ -55,6 +56,13 @@ def ensure_network(layout: Layout, nic: NicSpec, *, attach: Attach = switch.atta
             f"addr replace {nic.localport}/{prefix} dev {INSIDE}",
             f"addr replace {METADATA}/32 dev {INSIDE}",
         )
+        if nic.ipv6_cidr:
+            run_in(namespace, _hear_no_router)
+            _ip(
+                namespace,
+                f"addr replace {METADATA6}/128 dev {INSIDE} nodad",
+                f"route replace {nic.ipv6_cidr} dev {INSIDE}",
+            )
     attach(layout, outside(nic.network), localport_name(nic.network))
 
 
@@ -128,9 +136,13 @@ def run_in(namespace: str, function: Callable[[], T]) -> T:
     return kernel.apart(work)
 
 
-def open_socket(namespace: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    """An IPv4 socket of the network namespace `namespace`, neither bound nor connected. Raises OSError."""
-    return run_in(namespace, lambda: socket.socket(socket.AF_INET, kind))
+def open_socket(
+    namespace: str,
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    family: socket.AddressFamily = socket.AF_INET,
+) -> socket.socket:
+    """A socket of the network namespace `namespace`, neither bound nor connected. Raises OSError."""
+    return run_in(namespace, lambda: socket.socket(family, kind))
 
 
 def identity(namespace: str) -> int | None:
@@ -144,19 +156,31 @@ def identity(namespace: str) -> int | None:
 
 
 def _complete(namespace: str, nic: NicSpec) -> bool:
-    """Whether the link is there with both addresses: an address that can be bound is configured."""
+    """Whether the link is there with its addresses: an address that can be bound is configured."""
 
     def check() -> bool:
         socket.if_nametoindex(INSIDE)
         for address in (nic.localport, METADATA):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 probe.bind((address, 0))
+        if nic.ipv6_cidr:
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+                probe.bind((METADATA6, 0))
+                # Of a datagram socket this looks for a route alone; nothing is sent.
+                probe.connect((gateway(nic.ipv6_cidr), _ANY_PORT))
         return True
 
     try:
         return identity(namespace) is not None and run_in(namespace, check)
     except OSError:
         return False
+
+
+def _hear_no_router() -> None:
+    """Have the kernel take no routes from advertisements: the localport answers its own guests, and nobody else."""
+    # Where the machine's own container has this file read-only, the routes stay unused: nothing else is sent from here.
+    with contextlib.suppress(OSError):
+        Path(f"/proc/sys/net/ipv6/conf/{INSIDE}/accept_ra").write_text("0", encoding="ascii")
 
 
 def _has_link(namespace: str) -> bool:

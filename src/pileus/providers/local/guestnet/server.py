@@ -210,8 +210,11 @@ class GuestNet:
         guests: dict[str, dict[str, str]] = {}
         for spec in specs:
             for nic in spec.nics:
-                nics.setdefault(nic.network, {})[nic.localport] = nic
-                macs = dict.fromkeys((nic.address, *nic.secondaries), nic.mac)
+                of_network = nics.setdefault(nic.network, {})
+                # Orders from before their subnet had IPv6 do not say that it has.
+                if nic.ipv6_cidr or nic.localport not in of_network:
+                    of_network[nic.localport] = nic
+                macs = dict.fromkeys((nic.address, *nic.secondaries, *nic.ipv6), nic.mac)
                 guests.setdefault(nic.network, {}).update(macs)
         self._nics, self._guests = nics, guests
         self._metadata.apply(specs)
@@ -274,7 +277,7 @@ class GuestNet:
             for nic in nics:
                 await self._blocking(partial(self._engine.ensure, self._layout, nic))
             await self._introduce(network)
-            self._metadata.listen(network)
+            self._metadata.listen(network, ipv6=any(nic.ipv6_cidr for nic in nics))
             self._resolver.listen(network, [nic.localport for nic in nics])
         except (Fault, OSError) as error:
             self._complain(network, error)

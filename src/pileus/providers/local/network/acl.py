@@ -12,7 +12,7 @@ import uuid as uuids
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pileus.model.addresses import METADATA
+from pileus.model.addresses import METADATA, METADATA6
 from pileus.model.securitygroup import Rule
 from pileus.model.spec import OneWayRange, SubnetSpec
 
@@ -168,6 +168,18 @@ def always(
             "allow-related",
             network,
         ),
+    ]
+
+
+def metadata6(network: str, localports: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the ACLs that admit requests for metadata by IPv6, and close the rest of what is at `localports`."""
+    localports = list(localports)
+    if not localports:
+        return []
+    asks = f"inport == @{DROP_GROUP} && ip6.dst =="
+    return [
+        acl(_OUTWARD, _ALWAYS, f"{asks} {METADATA6} && tcp.dst == 80", "allow-related", network),
+        acl(_OUTWARD, _CLOSED, f"{asks} {_among([*localports, METADATA6])}", "drop", network),
     ]
 
 

@@ -11,7 +11,7 @@ from pileus.model.errors import Fault
 from pileus.model.noun import Revision
 from pileus.model.spec import NetworkSpec, SubnetSpec
 from pileus.providers.local.layout import localport_name
-from pileus.providers.local.network import acl, controller, dhcp, securitygroup
+from pileus.providers.local.network import acl, controller, dhcp, metadata6, securitygroup
 from pileus.providers.local.network.rows import KIND, UUID, NorthboundRows, derived, marks_of
 
 TABLE = "Logical_Switch"
@@ -38,7 +38,9 @@ def ensure(rows: NorthboundRows, spec: NetworkSpec) -> None:
     securitygroup.ensure_drop(rows)
     gateways, localports = ([getattr(each, name) for each in spec.subnets] for name in ("gateway", "localport"))
     macs = [each.localport_mac for each in spec.subnets]
-    rows.acls(row, [*acl.always(spec.uuid, gateways, localports, macs), *acl.one_way(spec.uuid, spec.subnets)])
+    always = acl.always(spec.uuid, gateways, localports, macs)
+    always += acl.metadata6(spec.uuid, _localports6(spec))
+    rows.acls(row, [*always, *acl.one_way(spec.uuid, spec.subnets)])
     _localport(rows, row, spec)
     for subnet in spec.subnets:
         rows.put(
@@ -50,6 +52,7 @@ def ensure(rows: NorthboundRows, spec: NetworkSpec) -> None:
         )
         _dhcpv6(rows, subnet, spec.uuid)
         _gateway(rows, row, router, subnet, spec)
+        metadata6.ensure(rows, router, subnet, gateway_port(subnet.uuid), spec.uuid)
 
 
 def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
@@ -92,7 +95,8 @@ def _localport(rows: NorthboundRows, row: Any, spec: NetworkSpec) -> None:
     by_mac: dict[str, list[str]] = {}
     for subnet in spec.subnets:
         by_mac.setdefault(subnet.localport_mac, []).append(subnet.localport)
-    by_mac[spec.subnets[0].localport_mac].append(METADATA)
+    # The router finds the localport by its addresses of IPv6; the service listens at another one.
+    by_mac[spec.subnets[0].localport_mac] += [METADATA, *_localports6(spec)]
     rows.put(
         "Logical_Switch_Port",
         own,
@@ -102,6 +106,10 @@ def _localport(rows: NorthboundRows, row: Any, spec: NetworkSpec) -> None:
         external_ids=_belongs("localport", spec.uuid),
     )
     rows.attach(row, "ports", own)
+
+
+def _localports6(spec: NetworkSpec) -> list[str]:
+    return [subnet.ipv6.localport for subnet in spec.subnets if subnet.ipv6 and spec.router]
 
 
 def dhcpv6_options(subnet: str) -> uuids.UUID:
@@ -155,6 +163,7 @@ def _gateway(rows: NorthboundRows, row: Any, router: Any, subnet: SubnetSpec, ne
 
 
 def _remove_subnet(rows: NorthboundRows, subnet: str) -> None:
+    metadata6.remove(rows, subnet)
     rows.delete("Logical_Router_Port", derived(subnet, "gateway"))
     rows.delete("Logical_Switch_Port", derived(subnet, "router-port"))
     rows.delete("DHCP_Options", uuids.UUID(subnet))

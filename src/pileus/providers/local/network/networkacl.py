@@ -60,7 +60,7 @@ def _policies(acls: tuple[NetworkAclSpec, ...]) -> Iterator[Policy]:
 def _unreached(spec: RouterSpec, outside_port: str) -> Iterator[Policy]:
     """Keep packets from outside from the subnets that do not lead there: IPv6 has no translation that would."""
     if spec.address and spec.ipv6 is not None:
-        reached = " && ".join(f"ip6.dst != {cidr}" for cidr in spec.ipv6.cidrs)
+        reached = " && ".join(f"ip6.dst != {cidr}" for cidr in spec.ipv6.admitted)
         match = f'inport == "{outside_port}" && ip6'
         yield _policy(_UNREACHED, f"{match} && {reached}" if reached else match, action="drop")
 

@@ -37,7 +37,8 @@ def ensure(rows: NorthboundRows, spec: RouterSpec) -> None:
     peering.ensure(rows, spec.uuid, row, spec.peerings)
     write_routes(rows, row, spec)
     _sources(rows, row, spec)
-    _hold(rows, row, networkacl.TABLE, "policies", networkacl.ensure(rows, spec, _outside_port(spec.uuid)))
+    policies = networkacl.ensure(rows, spec, _outside_port(spec.uuid))
+    _hold(rows, row, networkacl.TABLE, "policies", policies, networkacl.MARK)
 
 
 def remove(rows: NorthboundRows, own: uuids.UUID, revision: Revision) -> None:
@@ -94,7 +95,7 @@ def write_routes(rows: NorthboundRows, row: Any, spec: RouterSpec) -> None:
             output_port=_output_port(spec, route),
             external_ids={KIND: _ROUTE, UUID: spec.uuid},
         )
-    _hold(rows, row, "Logical_Router_Static_Route", "static_routes", wanted)
+    _hold(rows, row, "Logical_Router_Static_Route", "static_routes", wanted, _ROUTE)
 
 
 def _leads(spec: RouterSpec, route: RouteSpec) -> bool:
