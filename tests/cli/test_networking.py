@@ -51,7 +51,7 @@ def test_a_command_has_the_fields_of_its_path(kind: str, command: NounCommand) -
     assert {field.name for field in command.fields} == fields.keys() - LEFT_OUT.get(path, set())
     required = {name for name, field in fields.items() if field.required}
     arguments = {field.name for field in command.fields if field.required}
-    assert required <= arguments | {"map_public", "rules"}
+    assert required <= arguments | {"rules", "subnets"}
 
 
 def test_every_path_has_a_command() -> None:
@@ -69,6 +69,20 @@ def test_every_path_has_a_command() -> None:
         (["network", "join", "lab", "vpc-1"], ("networks", "lab", "join"), {"router": "vpc-1"}),
         (["network", "part", "lab"], ("networks", "lab", "part"), {}),
         (["subnet", "modify", "s", "--no-map-public"], ("subnets", "s"), {"map_public": False}),
+        (["router", "create", "10.1.0.0/16", "--ipv6"], ("routers",), {"cidr": "10.1.0.0/16", "ipv6": True}),
+        (["router", "add-ipv6", "vpc-1"], ("routers", "vpc-1", "ipv6"), {}),
+        (["subnet", "add-ipv6", "s"], ("subnets", "s", "ipv6"), {}),
+        (["subnet", "remove-ipv6", "s"], ("subnets", "s", "ipv6", "remove"), {}),
+        (
+            ["subnet", "create", "10.1.0.0/24", "--router", "vpc-1", "--ipv6", "auto", "--ipv6-mode", "slaac"],
+            ("subnets",),
+            {"cidr": "10.1.0.0/24", "router": "vpc-1", "ipv6": "auto", "ipv6_mode": "slaac"},
+        ),
+        (
+            ["routerattachment", "create", "tgw-1", "vpc-1", "--subnet", "a", "--subnet", "b"],
+            ("routerattachments",),
+            {"transitgateway": "tgw-1", "router": "vpc-1", "subnets": ["a", "b"]},
+        ),
         (
             ["prefixlist", "create", "offices", "3", "--entry", "192.0.2.0/24", "--tag", "a=b"],
             ("prefixlists",),

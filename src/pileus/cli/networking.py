@@ -21,7 +21,11 @@ NOUNS = (
         "router",
         "Routers, each with the ranges of its networks; EC2 calls one a VPC.",
         (
-            NounCommand("create", "Make a router for subnets in a range.", (_CIDR, TAGS)),
+            NounCommand(
+                "create",
+                "Make a router for subnets in a range.",
+                (_CIDR, Field("ipv6", "It has a range of the cloud's IPv6 addresses, too.", bool), TAGS),
+            ),
             NounCommand(
                 "modify",
                 "Change what guests are told of names.",
@@ -33,7 +37,8 @@ NOUNS = (
                 "-",
             ),
             NounCommand("add-range", "Give it a further range.", (_CIDR,), "ranges"),
-            NounCommand("remove-range", "Take a further range away.", (_CIDR,), "ranges/remove"),
+            NounCommand("add-ipv6", "Give it a range of the cloud's IPv6 addresses.", (), "ipv6"),
+            NounCommand("remove-range", "Take a further range away, or one of IPv6.", (_CIDR,), "ranges/remove"),
         ),
     ),
     NounCommands(
@@ -56,14 +61,32 @@ NOUNS = (
             NounCommand(
                 "create",
                 "Make a subnet on a network, or on a router with a network of its own.",
-                (_CIDR, Field("network", "A network, by id or name."), _ROUTER, Field("zone", "A zone."), TAGS),
+                (
+                    _CIDR,
+                    Field("network", "A network, by id or name."),
+                    _ROUTER,
+                    Field("zone", "A zone."),
+                    Field("ipv6", "A /64 of the router's, or auto."),
+                    Field("ipv6_mode", "dhcpv6, or slaac: guests form their addresses."),
+                    TAGS,
+                ),
             ),
             NounCommand(
                 "modify",
                 "Change a subnet.",
-                (Field("map_public", "Instances of later launches have public addresses.", bool),),
+                (
+                    Field("map_public", "Instances of later launches have public addresses.", bool),
+                    Field("assign_ipv6", "New ports have an address of IPv6.", bool),
+                ),
                 "-",
             ),
+            NounCommand(
+                "add-ipv6",
+                "Give a subnet a range of IPv6.",
+                (Field("cidr", "A /64 of the router's; by default the lowest free one."),),
+                "ipv6",
+            ),
+            NounCommand("remove-ipv6", "Take its range of IPv6 away.", (), "ipv6/remove"),
         ),
     ),
     NounCommands(
@@ -176,10 +199,14 @@ NOUNS = (
             NounCommand("create", "Make a route table for a router.", (_ON_ROUTER, TAGS)),
             NounCommand(
                 "add-route",
-                "Lead a range to an instance, internetgateway, natgateway, peering or port.",
+                "Lead a range to an instance, a port, a peering or a gateway.",
                 (
                     _CIDR,
-                    Field("target", "The kind of noun that it leads to.", required=True),
+                    Field(
+                        "target",
+                        "instance, port, peering, egressgateway, internetgateway, natgateway or transitgateway.",
+                        required=True,
+                    ),
                     Field("to", "The id of that noun.", required=True),
                     _REPLACE,
                 ),
@@ -197,6 +224,32 @@ NOUNS = (
             NounCommand("create", "Make an internet gateway.", (TAGS,)),
             NounCommand("attach", "Attach it to a router.", (_ON_ROUTER,)),
             NounCommand("detach", "Detach it from its router.", (_ON_ROUTER,)),
+        ),
+    ),
+    NounCommands(
+        "egressgateway",
+        "Egress-only gateways, by which guests open connections of IPv6, and nobody outside to them.",
+        (NounCommand("create", "Make an egress-only gateway for a router.", (_ON_ROUTER, TAGS)),),
+    ),
+    NounCommands(
+        "transitgateway",
+        "Transit gateways, each a router between routers.",
+        (NounCommand("create", "Make a transit gateway.", (Field("description", "A description."), TAGS)),),
+    ),
+    NounCommands(
+        "routerattachment",
+        "Attachments of routers to transit gateways.",
+        (
+            NounCommand(
+                "create",
+                "Attach a router to a transit gateway.",
+                (
+                    Field("transitgateway", "A transit gateway, by id or name.", required=True),
+                    _ON_ROUTER,
+                    Field("subnets", "One of its subnets, by id or name; repeatable.", list, option="subnet"),
+                    TAGS,
+                ),
+            ),
         ),
     ),
     NounCommands(

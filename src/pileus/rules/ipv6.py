@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
 
 EVERYWHERE = "::/0"
+AUTO = "auto"
+"""In the place of a subnet's range: the lowest one that is free."""
 OF_A_ROUTER, OF_A_SUBNET = 56, 64
 """Lengths of the prefixes that routers and subnets have."""
 
@@ -38,6 +40,20 @@ def free_range(tx: Reader, place: Place) -> str:
             return str(each)
     text = f"All ranges of {place.ipv6_cidr} are in use."
     raise NoCapacity(text, noun=Router.KIND, reason="ipv6")
+
+
+def free_subnet_range(router: Router, others: Iterable[Subnet]) -> str:
+    """The lowest /64 of the router's ranges that no other subnet has. Raises InvalidValue, NoCapacity."""
+    if not router.ipv6_cidrs:
+        text = f"The {router.label} has no range of IPv6: give it one first."
+        raise InvalidValue(text, noun=Subnet.KIND, ident=router.uuid, reason="no-ipv6")
+    own_ranges = {other.wanted.ipv6.cidr for other in others if other.wanted.ipv6 is not None}
+    for cidr in router.ipv6_cidrs:
+        for each in ipaddress.IPv6Network(cidr).subnets(new_prefix=OF_A_SUBNET):
+            if str(each) not in own_ranges:
+                return str(each)
+    text = f"All /{OF_A_SUBNET}s of the IPv6 ranges of {router.label} are in use."
+    raise NoCapacity(text, noun=Subnet.KIND, ident=router.uuid, reason="ipv6")
 
 
 def check_subnet_range(cidr: str, router: Router, others: Iterable[Subnet]) -> str:

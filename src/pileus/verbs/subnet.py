@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.subnet import Ipv6Mode
     from pileus.rules.core import Core
+    from pileus.store.reader import Reader
     from pileus.store.writer import Writer
 
 
@@ -42,7 +43,8 @@ def create(
 ) -> Subnet:
     """Make a subnet on the router with this uuid, on a network of its own; with a range of IPv6 if one is named.
 
-    Raises InvalidValue for a range that is not the router's, or that another subnet has a part of.
+    Raises InvalidValue for a range that is not the router's, or that another subnet has a part of. NoCapacity for
+    `AUTO` as range of IPv6 where none is free.
     """
     check_range(cidr, Subnet.KIND)
     if zone not in ("", core.place.zone):
@@ -70,9 +72,20 @@ def create(
 
 
 def add(
-    caller: Caller, core: Core, network: str, cidr: str, zone: str = "", tags: Mapping[str, str] | None = None
+    caller: Caller,
+    core: Core,
+    network: str,
+    cidr: str,
+    zone: str = "",
+    tags: Mapping[str, str] | None = None,
+    *,
+    ipv6_cidr: str = "",
+    ipv6_mode: Ipv6Mode = "dhcpv6",
 ) -> Subnet:
-    """Make a further subnet on the network with this uuid, which may have a router. Raises InvalidValue as `create`."""
+    """Make a further subnet on the network with this uuid, which may have a router.
+
+    Raises InvalidValue and NoCapacity as `create`, and InvalidValue for a range of IPv6 without a router.
+    """
     check_range(cidr, Subnet.KIND)
     if zone not in ("", core.place.zone):
         raise InvalidValue(f"The zone '{zone}' does not exist.", noun=Subnet.KIND, ident=zone, reason="zone")
@@ -84,7 +97,15 @@ def add(
             tx.lock(router)
             check_place(tx, router, cidr)
         check_apart(cidr, subnets_on(tx, on.uuid))
-        wanted = Wanted(network=on.uuid, cidr=cidr, zone=core.place.zone, map_public=False)
+        block = _block_on(tx, on, router, ipv6_cidr) if ipv6_cidr else None
+        wanted = Wanted(
+            network=on.uuid,
+            cidr=cidr,
+            zone=core.place.zone,
+            map_public=False,
+            ipv6=block,
+            ipv6_mode=ipv6_mode,
+        )
         subnet = tx.add(Subnet(uuid=new_uuid(), project=on.project, tags=dict(tags or {}), wanted=wanted))
         tx.add_journal_line(caller, subnet, "subnet.create", outcome="done")
         tx.wake(on)
@@ -115,11 +136,24 @@ def create_default(caller: Caller, core: Core, zone: str) -> Subnet:
 
 
 def _block(router: Router, others: Iterable[Subnet], cidr: str) -> Ipv6Block:
+    others = list(others)
+    cidr = ipv6.free_subnet_range(router, others) if cidr == ipv6.AUTO else cidr
     return Ipv6Block(id=new_ec2("subnet-cidr-assoc"), cidr=ipv6.check_subnet_range(cidr, router, others))
 
 
+def _block_on(tx: Reader, network: Network, router: Router | None, cidr: str) -> Ipv6Block:
+    """The range of IPv6 of a new subnet on a network. Raises InvalidValue where that has no router."""
+    if router is None:
+        text = f"The {network.label} has no router, which has the ranges of IPv6."
+        raise InvalidValue(text, noun=Subnet.KIND, ident=network.uuid, reason="no-router")
+    return _block(router, routetable.subnets_of(tx, router.uuid), cidr)
+
+
 def add_ipv6(caller: Caller, core: Core, uuid: str, cidr: str) -> Ipv6Block:
-    """Give a subnet a range of IPv6, a /64 of its router's. Raises Conflict where it has one, InvalidValue."""
+    """Give a subnet a range of IPv6, a /64 of its router's or `AUTO`.
+
+    Raises Conflict where it has one, InvalidValue, NoCapacity.
+    """
     with core.store.write() as tx:
         subnet = find.living(caller, tx, Subnet, uuid)
         network = tx.need(Network, subnet.wanted.network)

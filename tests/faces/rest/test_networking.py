@@ -97,6 +97,58 @@ def test_tables_lead_to_gateways(cloud: Cloud, account: Account, vpc: dict[str, 
     assert cloud.ask(account, "DELETE", f"internetgateways/{gateway}")[0] == 200
 
 
+def test_routers_and_subnets_have_ipv6(cloud: Cloud, account: Account, vpc: dict[str, Any]) -> None:
+    early = {"router": vpc["id"], "cidr": "10.9.0.0/24", "ipv6": "auto"}
+    assert cloud.refused(account, "POST", "subnets", early) == "InvalidValue"
+    on = made(cloud, account, "subnets", {"router": vpc["id"], "cidr": "10.9.0.0/24"})
+    (first,) = cloud.post(account, f"routers/{vpc['id']}/ipv6")["wanted"]["ipv6_ranges"]
+    base = first["cidr"].removesuffix("00::/56")
+    assert cloud.post(account, f"subnets/{on}/ipv6")["wanted"]["ipv6"]["cidr"] == f"{base}00::/64"
+    chosen = cloud.post(
+        account, "subnets", {**early, "cidr": "10.9.1.0/24", "ipv6": f"{base}02::/64", "ipv6_mode": "slaac"}
+    )
+    assert (chosen["wanted"]["ipv6"]["cidr"], chosen["wanted"]["ipv6_mode"]) == (f"{base}02::/64", "slaac")
+    network = {"network": chosen["wanted"]["network"], "ipv6": "auto"}
+    lowest = cloud.post(account, "subnets", {**network, "cidr": "10.9.2.0/24"})
+    assert lowest["wanted"]["ipv6"]["cidr"] == f"{base}01::/64"
+    for range_, code in ((f"{base}02::/64", "InvalidValue"), ("fd00::/64", "InvalidValue"), ("no", "InvalidValue")):
+        bad = {**network, "cidr": "10.9.3.0/24", "ipv6": range_}
+        assert cloud.refused(account, "POST", "subnets", bad) == code
+    assert cloud.refused(account, "POST", f"subnets/{on}/ipv6", {"cidr": "auto"}) == "Conflict"
+    assert cloud.post(account, f"subnets/{on}", {"assign_ipv6": True})["wanted"]["assign_ipv6"]
+    assert cloud.refused(account, "POST", f"routers/{vpc['id']}/ranges/remove", {"cidr": first["cidr"]}) == "Conflict"
+    for subnet in (on, chosen["id"], lowest["id"]):
+        assert cloud.post(account, f"subnets/{subnet}/ipv6/remove")["wanted"]["ipv6"] is None
+    assert cloud.refused(account, "POST", f"subnets/{on}/ipv6/remove") == "NotFound"
+    removed = cloud.post(account, f"routers/{vpc['id']}/ranges/remove", {"cidr": first["cidr"]})
+    assert removed["wanted"]["ipv6_ranges"] == []
+    assert cloud.post(account, "routers", {"cidr": "10.8.0.0/16", "ipv6": True})["wanted"]["ipv6_ranges"]
+    lab = made(cloud, account, "networks", {"name": "lab"})
+    isolated = {"network": lab, "cidr": "10.7.0.0/24", "ipv6": "auto"}
+    assert cloud.refused(account, "POST", "subnets", isolated) == "InvalidValue"
+
+
+def test_tables_lead_to_egress_only_and_transit_gateways(cloud: Cloud, account: Account) -> None:
+    router = made(cloud, account, "routers", {"cidr": "10.8.0.0/16", "ipv6": True})
+    subnet = made(cloud, account, "subnets", {"router": router, "cidr": "10.8.0.0/24", "ipv6": "auto"})
+    table = made(cloud, account, "routetables", {"router": router})
+    egress = made(cloud, account, "egressgateways", {"router": router, "tags": {"a": "b"}})
+    hub = made(cloud, account, "transitgateways", {"description": "hub"})
+    routes = f"routetables/{table}/routes"
+    out = {"cidr": "::/0", "target": "egressgateway", "to": egress}
+    assert cloud.post(account, routes, out)["wanted"]["routes"][0]["target"] == "egressgateway"
+    assert cloud.refused(account, "POST", routes, {**out, "cidr": "0.0.0.0/0"}) == "InvalidValue"
+    across = {"cidr": "10.7.0.0/16", "target": "transitgateway", "to": hub}
+    assert cloud.refused(account, "POST", routes, across) == "NotFound"
+    attachment = made(
+        cloud, account, "routerattachments", {"transitgateway": hub, "router": router, "subnets": [subnet]}
+    )
+    assert cloud.post(account, routes, across)["wanted"]["routes"][1]["target"] == "transitgateway"
+    assert cloud.refused(account, "DELETE", f"transitgateways/{hub}") == "Conflict"
+    for path in (f"routerattachments/{attachment}", f"transitgateways/{hub}", f"egressgateways/{egress}"):
+        assert cloud.ask(account, "DELETE", path)[0] == 200
+
+
 def test_acls_options_and_lists(cloud: Cloud, account: Account, vpc: dict[str, Any]) -> None:
     subnet = cloud.post(account, "subnets", {"router": vpc["id"], "cidr": "10.9.0.0/24"})
     acl = made(cloud, account, "networkacls", {"router": vpc["id"]})

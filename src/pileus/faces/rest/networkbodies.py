@@ -13,13 +13,16 @@ from pileus.model.networkacl import EVERYTHING
 from pileus.model.prefixlist import PrefixListEntry
 from pileus.model.securitygroup import Action, Protocol
 from pileus.model.sizes import Description, Ident, Idents, Name, Tags
+from pileus.model.subnet import Ipv6Mode
+from pileus.rules.ipv6 import AUTO
 from pileus.rules.port import NewPort
 
 
 class NewRouter(msgspec.Struct, frozen=True, kw_only=True):
-    """A router to make, for subnets in the range `cidr`."""
+    """A router to make, for subnets in the range `cidr`, and in a range of the cloud's IPv6 addresses with `ipv6`."""
 
     cidr: Ident
+    ipv6: bool = False
     tags: Tags = {}
 
 
@@ -65,19 +68,34 @@ class TheSubnet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewSubnet(msgspec.Struct, frozen=True, kw_only=True):
-    """A subnet to make on a network, or on a router with a network of its own."""
+    """A subnet to make on a network, or on a router with a network of its own.
+
+    `ipv6` is a /64 of its router's, or `auto` for the lowest free one; guests come to their addresses by `ipv6_mode`.
+    """
 
     cidr: Ident
     network: Ident = ""
     router: Ident = ""
     zone: Ident = ""
+    ipv6: Ident = ""
+    ipv6_mode: Ipv6Mode = "dhcpv6"
     tags: Tags = {}
 
 
 class SubnetChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the instances of later launches have public addresses."""
+    """Changes to a subnet; null leaves a part as it is.
 
-    map_public: bool
+    `map_public`: instances of later launches have public addresses. `assign_ipv6`: new ports have an address of IPv6.
+    """
+
+    map_public: bool | None = None
+    assign_ipv6: bool | None = None
+
+
+class Ipv6Range(msgspec.Struct, frozen=True, kw_only=True):
+    """The range of IPv6 for a subnet, a /64 of its router's; `auto` for the lowest free one."""
+
+    cidr: Ident = AUTO
 
 
 class NewInterface(NewPort, frozen=True, kw_only=True):
@@ -136,6 +154,10 @@ class NewNatGateway(msgspec.Struct, frozen=True, kw_only=True):
     tags: Tags = {}
 
 
+RouteTarget = Literal["egressgateway", "instance", "internetgateway", "natgateway", "peering", "port", "transitgateway"]
+"""The kinds of nouns that routes lead to."""
+
+
 class RouteChange(msgspec.Struct, frozen=True, kw_only=True):
     """A route to `cidr`, a range or a prefix list's uuid, that leads to the noun `to` of kind `target`.
 
@@ -143,7 +165,7 @@ class RouteChange(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     cidr: Ident
-    target: Literal["instance", "internetgateway", "natgateway", "peering", "port"]
+    target: RouteTarget
     to: Ident
     replace: bool = False
 
@@ -202,4 +224,20 @@ class NewPrefixList(msgspec.Struct, frozen=True, kw_only=True):
 class TaggedNoun(msgspec.Struct, frozen=True, kw_only=True):
     """The tags of a noun to make that has nothing else."""
 
+    tags: Tags = {}
+
+
+class NewTransitGateway(msgspec.Struct, frozen=True, kw_only=True):
+    """A transit gateway to make, with a route table that attachments use and fill."""
+
+    description: Description = ""
+    tags: Tags = {}
+
+
+class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A router to attach to a transit gateway, for these of its subnets."""
+
+    transitgateway: Ident
+    router: Ident
+    subnets: Idents
     tags: Tags = {}

@@ -11,6 +11,8 @@ from pileus.faces.rest import documents
 from pileus.faces.rest.networkbodies import (
     AddressRange,
     EntryRemoval,
+    Ipv6Range,
+    NewAttachment,
     NewEntry,
     NewGroup,
     NewInterface,
@@ -22,6 +24,7 @@ from pileus.faces.rest.networkbodies import (
     NewRouter,
     NewRule,
     NewSubnet,
+    NewTransitGateway,
     OfRouter,
     PortAttachment,
     RouteChange,
@@ -36,6 +39,7 @@ from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model.caller import Caller
 from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.dhcpoptionset import Wanted as Options
+from pileus.model.egressgateway import EgressGateway
 from pileus.model.errors import InvalidValue, NotFound
 from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
@@ -50,13 +54,17 @@ from pileus.model.port import Port
 from pileus.model.prefixlist import PrefixList
 from pileus.model.project import Project
 from pileus.model.router import Router
+from pileus.model.routerattachment import RouterAttachment
 from pileus.model.routetable import RouteTable
 from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.subnet import Subnet
+from pileus.model.transitgateway import TransitGateway
+from pileus.model.transitgateway import Wanted as TransitWanted
 from pileus.rules.core import Core
 from pileus.rules.port import NewPort
 from pileus.verbs import (
     dhcpoptionset,
+    egressgateway,
     internetgateway,
     launchtemplate,
     natgateway,
@@ -66,9 +74,11 @@ from pileus.verbs import (
     port,
     prefixlist,
     router,
+    routerattachment,
     routetable,
     securitygroup,
     subnet,
+    transitgateway,
 )
 from pileus.verbs.port import PortChange
 from pileus.verbs.prefixlist import PrefixListChange
@@ -85,6 +95,8 @@ _CLASSES: dict[str, type[Noun]] = {
     "prefixlist": PrefixList,
     "router": Router,
     "subnet": Subnet,
+    "subnets": Subnet,
+    "transitgateway": TransitGateway,
 }
 """The nouns that fields of bodies name, by id, uuid or name."""
 
@@ -121,7 +133,20 @@ def _subnet(caller: Caller, core: Core, new: NewSubnet) -> Subnet:
     if bool(new.network) == bool(new.router):
         raise InvalidValue("A subnet is on a network or, with one of its own, on a router.", reason="combination")
     make = subnet.add if new.network else subnet.create
-    return make(caller, core, new.network or new.router, new.cidr, new.zone, new.tags)
+    ipv6: dict[str, Any] = {"ipv6_cidr": new.ipv6, "ipv6_mode": new.ipv6_mode}
+    return make(caller, core, new.network or new.router, new.cidr, new.zone, new.tags, **ipv6)
+
+
+def _change_subnet(caller: Caller, core: Core, uuid: str, change: SubnetChange) -> None:
+    subnet.modify(caller, core, uuid, map_public=change.map_public, assign_ipv6=change.assign_ipv6)
+
+
+def _remove_ipv6(caller: Caller, core: Core, uuid: str) -> None:
+    with core.store.read() as tx:
+        on = tx.need(Subnet, uuid)
+    if on.wanted.ipv6 is None:
+        raise NotFound(f"The {on.label} has no range of IPv6.", noun=Subnet.KIND, ident=uuid, reason="range")
+    subnet.remove_ipv6(caller, core, on.wanted.ipv6.id)
 
 
 def _port(caller: Caller, core: Core, new: NewInterface) -> Port:
@@ -148,14 +173,15 @@ def _change_router(caller: Caller, core: Core, uuid: str, change: RouterChange) 
 
 def _remove_range(caller: Caller, core: Core, uuid: str, which: AddressRange) -> None:
     with core.store.read() as tx:
-        ranges = {each.cidr: each.id for each in tx.need(Router, uuid).wanted.ranges}
+        wanted = tx.need(Router, uuid).wanted
+    ranges = {each.cidr: each.id for each in (*wanted.ranges, *wanted.ipv6_ranges)}
     router.remove_range(caller, core, ranges.get(which.cidr, which.cidr))
 
 
 def _route(request: TypedRequest) -> dict[str, Any]:
     uuid = documents.uuid_of(request, RouteTable)
     route = request.read(RouteChange)
-    kinds = (Instance, InternetGateway, NatGateway, Peering, Port)
+    kinds = (EgressGateway, Instance, InternetGateway, NatGateway, Peering, Port, TransitGateway)
     cls = next(cls for cls in kinds if route.target == cls.KIND)
     verb = routetable.replace_route if route.replace else routetable.add_route
     verb(request.caller, request.core, uuid, route.cidr, route.target, documents.uuid_of(request, cls, route.to))
@@ -244,7 +270,7 @@ ROUTES: tuple[Route, ...] = (
     _make(
         Router,
         NewRouter,
-        lambda caller, core, new: router.create(caller, core, new.cidr, new.tags),
+        lambda caller, core, new: router.create(caller, core, new.cidr, new.tags, with_ipv6=new.ipv6),
         "Make a router, with a main route table, a default ACL and a default group.",
     ),
     _change(Router, "", RouterChange, _change_router, "Change what guests are told of names."),
@@ -255,7 +281,8 @@ ROUTES: tuple[Route, ...] = (
         lambda caller, core, uuid, new: router.add_range(caller, core, uuid, new.cidr),
         "Give it a further range.",
     ),
-    _change(Router, "ranges/remove", AddressRange, _remove_range, "Take a further range away."),
+    _act(Router, "ipv6", router.add_ipv6_range, "Give it a range of the cloud's IPv6 addresses."),
+    _change(Router, "ranges/remove", AddressRange, _remove_range, "Take a further range away, or one of IPv6."),
     _delete(Router, router.delete, "Delete a router on which nothing is."),
     _make(
         Network,
@@ -273,13 +300,15 @@ ROUTES: tuple[Route, ...] = (
     _act(Network, "part", network.part, "Part it from its router."),
     _delete(Network, network.delete, "Delete a network without subnets."),
     _make(Subnet, NewSubnet, _subnet, "Make a subnet."),
+    _change(Subnet, "", SubnetChange, _change_subnet, "Change it."),
     _change(
         Subnet,
-        "",
-        SubnetChange,
-        lambda caller, core, uuid, change: subnet.modify(caller, core, uuid, map_public=change.map_public),
-        "Change it.",
+        "ipv6",
+        Ipv6Range,
+        lambda caller, core, uuid, new: subnet.add_ipv6(caller, core, uuid, new.cidr),
+        "Give it a range of IPv6.",
     ),
+    _act(Subnet, "ipv6/remove", _remove_ipv6, "Take its range of IPv6 away."),
     _delete(Subnet, subnet.delete, "Delete a subnet on which nothing is."),
     _make(Port, NewInterface, _port, "Make a port that no instance has."),
     _change(Port, "", PortChange, port.modify, "Change it."),
@@ -323,6 +352,31 @@ ROUTES: tuple[Route, ...] = (
         "Detach it.",
     ),
     _delete(InternetGateway, internetgateway.delete, "Delete a gateway that is not attached."),
+    _make(
+        EgressGateway,
+        OfRouter,
+        lambda caller, core, new: egressgateway.create(caller, core, new.router, new.tags),
+        "Make an egress-only gateway, by which guests open connections of IPv6, and nobody outside to them.",
+    ),
+    _delete(EgressGateway, egressgateway.delete, "Delete it; routes to it lead nowhere."),
+    _make(
+        TransitGateway,
+        NewTransitGateway,
+        lambda caller, core, new: transitgateway.create(
+            caller, core, TransitWanted(description=new.description), new.tags
+        ),
+        "Make a transit gateway.",
+    ),
+    _delete(TransitGateway, transitgateway.delete, "Delete a transit gateway without attachments."),
+    _make(
+        RouterAttachment,
+        NewAttachment,
+        lambda caller, core, new: routerattachment.create(
+            caller, core, new.transitgateway, new.router, new.subnets, tags=new.tags
+        ),
+        "Attach a router to a transit gateway.",
+    ),
+    _delete(RouterAttachment, routerattachment.delete, "Detach a router; routes to the gateway lead nowhere."),
     _make(
         NatGateway,
         NewNatGateway,
