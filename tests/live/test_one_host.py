@@ -9,7 +9,7 @@ import pytest
 
 from pileus.model import addresses
 from pileus.providers.local.network import NetworkProvider
-from tests.live import veth6
+from tests.live import veth, veth6
 from tests.live.test_floating import GATEWAY, OUTSIDE, mirror
 from tests.live.test_ipv6 import GATEWAY as GATEWAY6
 from tests.live.veth import eventually
@@ -61,6 +61,20 @@ def test_no_address_of_the_host_is_reached(layout: Layout, cloud: Vpcs, version:
                         eventually(lambda a=address: end.fetches(a, PROBE), "the probe is reached outside")  # type: ignore[misc]
                     else:
                         assert not end.fetches(address, PROBE), (namespace, address)
+
+
+def test_metadata_by_ipv6_is_told_to_the_instance_itself(cloud: Vpcs) -> None:
+    """Not to a neighbour that asks from the instance's address, and not to one by an address that nobody has."""
+    victim, own = cloud.ends["public"], cloud.ends["unnamed"]
+    unused = f"{own.addresses['IPv6']}f"
+    with cloud.served("public", "unnamed"):
+        for end in (victim, own):
+            eventually(lambda e=end: e.metadata("IPv6", e.addresses["IPv6"]) == e.name.encode(), "its own is told")  # type: ignore[misc]
+        for address in (victim.addresses["IPv6"], unused):
+            veth6.add(own.guest, f"{address}/128")
+            assert own.metadata("IPv6", address) == b""
+            veth.ip("-n", own.guest.namespace, "address", "delete", f"{address}/128", "dev", "eth0")
+        assert own.metadata("IPv6") == own.name.encode()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

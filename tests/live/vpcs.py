@@ -82,12 +82,12 @@ class End:
             return veth6.fetched(self.guest.namespace, address, port)
         return self.guest.fetches(address, port)
 
-    def metadata(self, version: Version) -> bytes:
-        """The id that the metadata service tells the guest; empty when it does not answer."""
+    def metadata(self, version: Version, source: str = "") -> bytes:
+        """The id that the metadata service tells the guest, which asks from `source`; empty when it does not answer."""
 
         def ask() -> bytes:
             address = addresses.METADATA if version == "IPv4" else addresses.METADATA6
-            connection = http.client.HTTPConnection(address, WEB, timeout=2.0)
+            connection = http.client.HTTPConnection(address, WEB, 2.0, (source, 0) if source else None)
             try:
                 connection.request("GET", "/latest/meta-data/instance-id")
                 return connection.getresponse().read()
