@@ -17,7 +17,7 @@ from sqlalchemy import ColumnClause, column, event, inspect, select, table, text
 from pileus.model.errors import Unavailable
 from pileus.model.flavor import Flavor
 from pileus.model.ids import new_uuid
-from pileus.model.image import Image
+from pileus.model.image import PUBLIC, Image, shared_with
 from pileus.model.image import Wanted as ImageWanted
 from pileus.model.instance import Instance, Size
 from pileus.model.instance import Wanted as InstanceWanted
@@ -160,6 +160,34 @@ def test_nouns_of_an_older_database_were_changed_when_they_ended_or_were_made(ur
         nouns = tx.many(Flavor, [living.uuid, ended.uuid])
     assert nouns[living.uuid].changed == 5.0
     assert nouns[ended.uuid].changed == nouns[ended.uuid].gone
+    store.close()
+
+
+def test_public_and_shared_images_of_an_older_database_claim_their_audience(url: Callable[[str], str]) -> None:
+    store = Store(url("x"))
+    migrate(store.engine)
+    with store.write() as tx:
+        audiences: list[dict[str, Any]] = [{}, {"public": True}, {"accounts": ("1", "2")}, {"public": True}]
+        images = tx.add_all(
+            [Image(uuid=new_uuid(), project="p", name="i", wanted=ImageWanted(**audience)) for audience in audiences]
+        )
+        tx.make_tombstone(images[3])
+    with store.read() as tx:
+        claims = sorted(tx.claims())
+    assert len(claims) == 3
+    for _ in range(2):
+        with store.engine.write() as connection:
+            connection.execute(tables.claim.delete().where(tables.claim.c.pool != shared_with("1")))
+            connection.execute(
+                table("alembic_version", column("version_num")).update().values(version_num="0007_pre_changed")
+            )
+        migrate(store.engine)
+        with store.read() as tx:
+            assert sorted(tx.claims()) == claims
+            assert [image.uuid for image in tx.shared(Image, "q", (PUBLIC, shared_with("2")))] == [
+                images[1].uuid,
+                images[2].uuid,
+            ]
     store.close()
 
 

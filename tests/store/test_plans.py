@@ -29,6 +29,7 @@ QUESTIONS: dict[str, Callable[[Reader, Any], object]] = {
     "changes of a project": lambda tx, cls: tx.changed_since(cls, 5.0, project="p"),
     "a page of changes of a project": lambda tx, cls: tx.changed_since(cls, 5.0, project="p", after=1, limit=2),
     "changes of all, ended ones too": lambda tx, cls: tx.changed_since(cls, 5.0, dead=True),
+    "of a project and by pools of claims": lambda tx, cls: tx.shared(cls, "p", ["public", "q"]),
     "by what they refer to": lambda tx, cls: tx.referring(cls, ["a"]),
 }
 """Every way to list nouns of a kind."""

@@ -95,6 +95,15 @@ def on_host(name: str) -> str:
     return f"captured:{name}"
 
 
+PUBLIC = "public:image"
+"""The pool of public images."""
+
+
+def shared_with(account: str) -> str:
+    """The pool of the images that are shared with an account (its number)."""
+    return f"shared:image:{account}"
+
+
 class Image(Noun, frozen=True, kw_only=True):
     """Public images are seen by every project; private ones by their own, and those that they are shared with.
 
@@ -122,11 +131,14 @@ class Image(Noun, frozen=True, kw_only=True):
         return imported(self)
 
     def claims(self) -> tuple[Claim, ...]:
-        """Each host that has a capture of it, or may have one; and its source, while it needs the source's disk."""
+        """Each host that has a capture of it, or may have one; its audience; its source, while it needs that disk."""
         assigned = self.assigned or Assigned()
         hosts = dict.fromkeys((assigned.host, *assigned.clear))
-        captures = tuple((on_host(host), self.uuid) for host in hosts if host)
-        return (*captures, (of_instance(self.wanted.instance), self.uuid)) if waiting(self) else captures
+        pools = [on_host(host) for host in hosts if host]
+        pools += [PUBLIC] if self.wanted.public else []
+        pools += map(shared_with, self.wanted.accounts)
+        pools += [of_instance(self.wanted.instance)] if waiting(self) else []
+        return tuple((pool, self.uuid) for pool in pools)
 
     def check(self, before: Noun | None = None) -> None:
         """Of its description as well."""

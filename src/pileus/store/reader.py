@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import Double, Integer, bindparam, case, func, literal, or_, select, union_all
+from sqlalchemy import Double, Integer, bindparam, case, func, literal, select, union_all
 
 from pileus.model import bounds, quota
 from pileus.model.errors import DamagedRow, NotFound
-from pileus.model.noun import Noun, Revision
+from pileus.model.noun import Claim, Noun, Revision
 from pileus.model.project import Project
 from pileus.store import tables
 from pileus.store.cache import COUNTED, KINDS, Unreadable, project_version, version_name
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pileus.store.journalreader import JournalEntry
 
 N = TypeVar("N", bound=Noun)
+V = TypeVar("V")
 
 _List = list  # `Reader.list` hides the builtin's name inside the class
 _CHUNK = 500
@@ -238,12 +239,10 @@ class Reader(JournalReader):
         """The living nouns of a project that have tags, in the order of their making."""
         return self._decoded(cls, self.sql.execute(_tagged(cls), {"project": project}).all())
 
-    def shared(self, cls: type[N], project: str) -> _List[N]:
-        """The living nouns of a project, of none, and those that are public or name accounts; in the same order.
-
-        The database looks through the texts of the rows of others, and none of these that is not shared is decoded.
-        """
-        return self._decoded(cls, self.sql.execute(_shared(cls), {"project": project}).all())
+    def shared(self, cls: type[N], project: str, pools: Sequence[str]) -> _List[N]:
+        """The living nouns of a project, of none, and those with a claim in `pools`, in the order of making."""
+        rows = self.sql.execute(_shared(cls), {"project": project, "pools": pools}).all()
+        return self._decoded(cls, [row for _, row in sorted({row.id: row for row in rows}.items())])
 
     def changed_since(
         self,
@@ -317,12 +316,17 @@ class Reader(JournalReader):
 
     def holders(self, pool: str, values: Iterable[str]) -> dict[str, str]:
         """Return the holder's uuid of each of these values of a pool, by value; values without a holder are absent."""
-        holder_uuids: dict[str, str] = {}
-        for part in chunks(values):
-            holder_uuids.update(
-                (row.value, row.uuid) for row in self.sql.execute(_HOLDERS, {"pool": pool, "values": part})
-            )
-        return holder_uuids
+        return {value: uuid for (_, value), uuid in self.claimants((pool, value) for value in values).items()}
+
+    def claimants(self, claims: Iterable[Claim]) -> dict[Claim, str]:
+        """Return the holder's uuid of each of these claims, by claim; claims without a holder are absent."""
+        holder_uuids, claims = dict[Claim, str](), set(claims)
+        for part in chunks(claims):
+            pools, values = ([*dict.fromkeys(column)] for column in zip(*part, strict=True))
+            rows = self.sql.execute(_HOLDERS, {"pools": pools, "values": values})
+            # Of pools and values that were asked for in other pairs there may be claims too.
+            holder_uuids.update(((row.pool, row.value), row.uuid) for row in rows)
+        return {claim: uuid for claim, uuid in holder_uuids.items() if claim in claims}
 
     def named(self, cls: type[N], name: str, project: str = "") -> N | None:
         """The noun that holds this name; None where none does. Raises Unavailable if its row is unreadable."""
@@ -481,12 +485,16 @@ def _tagged(cls: type[Noun]) -> Select[Any]:
 
 
 @cache
-def _shared(cls: type[Noun]) -> Select[Any]:
-    table = tables.nouns[cls.KIND]
-    # Parts leave out what is the default: false, and no accounts. Quotes in texts of users are escaped.
-    marks = ('"public":true', '"accounts":[')
-    own = table.c.project.in_((bindparam("project"), ""))
-    return _list(cls, (), False).where(own | or_(*(table.c.wanted.contains(mark) for mark in marks)))
+def _shared(cls: type[Noun]) -> CompoundSelect[Any]:
+    table, claim = tables.nouns[cls.KIND], tables.claim
+    here = claim.c.pool.in_(bindparam("pools", expanding=True)), claim.c.kind == cls.KIND
+    # Selects of their own: with OR between the conditions, servers would read every row. Tombstones claim nothing: with
+    # a condition for that, SQLite would read every living row by its index.
+    return union_all(
+        select(table).where(table.c.project == bindparam("project"), table.c.gone.is_(None)),
+        select(table).where(table.c.project == "", table.c.gone.is_(None)),
+        select(table).where(table.c.uuid.in_(select(claim.c.uuid).where(*here))),
+    )
 
 
 @cache
@@ -556,8 +564,9 @@ _CLAIMS_OF = _CLAIMS.where(tables.claim.c.uuid == bindparam("uuid"))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")
 )
-_HOLDERS = select(tables.claim.c.value, tables.claim.c.uuid).where(
-    tables.claim.c.pool == bindparam("pool"), tables.claim.c.value.in_(bindparam("values", expanding=True))
+_HOLDERS = select(tables.claim.c.pool, tables.claim.c.value, tables.claim.c.uuid).where(
+    tables.claim.c.pool.in_(bindparam("pools", expanding=True)),
+    tables.claim.c.value.in_(bindparam("values", expanding=True)),
 )
 _IS_REFERRED = (
     select(tables.reference.c.source)
@@ -579,7 +588,7 @@ def _counts() -> CompoundSelect[Any]:
     return union_all(*(select(*shown[kind]).where(table.c.gone.is_(None)) for kind, table in tables.nouns.items()))
 
 
-def chunks(values: Iterable[str]) -> Iterable[Sequence[str]]:
+def chunks(values: Iterable[V]) -> Iterable[Sequence[V]]:
     """The values, each once, in lists as long as one IN list may be."""
-    unique: list[Any] = list(dict.fromkeys(values))
+    unique = list(dict.fromkeys(values))
     return (unique[i : i + _CHUNK] for i in range(0, len(unique), _CHUNK))

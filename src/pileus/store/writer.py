@@ -322,19 +322,15 @@ class Writer(Reader):
 
     def _unclaimed(self, new_claims: Iterable[tuple[Claim, Noun]]) -> list[tuple[Claim, Noun]]:
         """Return the claims that nobody holds. Raises Duplicate for one that another noun holds, if `limited`."""
-        by_pool: dict[str, list[tuple[Claim, Noun]]] = {}
+        new_claims = list(new_claims)
+        holders, free = self.claimants(claim for claim, _ in new_claims), list[tuple[Claim, Noun]]()
         for claim, noun in new_claims:
-            by_pool.setdefault(claim[0], []).append((claim, noun))
-        free: list[tuple[Claim, Noun]] = []
-        for pool, claims in by_pool.items():
-            holders = self.holders(pool, {value for (_, value), _ in claims})
-            for claim, noun in claims:
-                holder = holders.setdefault(claim[1], "")
-                if not holder:
-                    holders[claim[1]] = noun.uuid
-                    free.append((claim, noun))
-                elif holder != noun.uuid and self.limited:
-                    raise _duplicate(claim, noun)
+            holder = holders.setdefault(claim, "")
+            if not holder:
+                holders[claim] = noun.uuid
+                free.append((claim, noun))
+            elif holder != noun.uuid and self.limited:
+                raise _duplicate(claim, noun)
         return free
 
     def claim(self, pool: str, value: str, noun: Noun) -> None:

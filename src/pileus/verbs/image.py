@@ -11,7 +11,7 @@ from pileus.model import bounds, quota, sizes, tag
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, QuotaExceeded, Unsupported
 from pileus.model.host import Host
 from pileus.model.ids import new_uuid
-from pileus.model.image import Assigned, Image, Seen, Wanted, content, gibibytes, kind_of
+from pileus.model.image import PUBLIC, Assigned, Image, Seen, Wanted, content, gibibytes, kind_of, shared_with
 from pileus.model.instance import Instance
 from pileus.model.noun import project_scope
 from pileus.model.project import Project
@@ -235,5 +235,6 @@ def listing(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[Image
     with core.store.read() as tx:
         if uuids:
             return find.known(caller, tx, Image, uuids)
-        images = tx.list(Image) if caller.admin else tx.shared(Image, caller.project)
+        pools = (PUBLIC, shared_with(caller.account_id))
+        images = tx.list(Image) if caller.admin else tx.shared(Image, caller.project, pools)
         return [image for image in images if find.visible(caller, image) and not image.wanted.gone]
