@@ -21,7 +21,7 @@ QUESTIONS: dict[str, Callable[[Reader, Any], object]] = {
     "by EC2 ids": lambda tx, cls: tx.by_ec2(cls, ["a", "b"]),
     "identities": lambda tx, cls: tx.identities(cls, ["a"]),
     "of a project": lambda tx, cls: tx.list(cls, project="p"),
-    "of a project, with tags": lambda tx, cls: tx.tagged(cls, "p"),
+    "of a project, with tags": lambda tx, cls: tx.tags([cls.KIND], "p"),
     "of a project, ended ones too": lambda tx, cls: tx.list(cls, project="p", dead=True),
     "a page of a project": lambda tx, cls: tx.list(cls, project="p", dead=True, after=1, limit=2),
     "by name": lambda tx, cls: tx.list(cls, name="n"),
@@ -87,7 +87,8 @@ def _unindexed(dialect: str, plan: str) -> list[str]:
         return [line for line in lines if " SCAN " in f" {line} " or "(gone=" in line]
     if dialect == "postgresql":
         return [line for line in lines if "Seq Scan" in line]
-    return [line for line in lines if " ALL " in f" {line} "]
+    # It reads an empty table whole where it has an index too, and lists that as possible.
+    return [line for line in lines if " ALL None " in f" {line} "]
 
 
 def _asked(store: Store, question: Callable[[Reader], object]) -> list[str]:

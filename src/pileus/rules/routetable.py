@@ -89,12 +89,6 @@ def targets_by_router(tx: Reader, tables: Mapping[str, Sequence[RouteTable]]) ->
     return by_router
 
 
-def preload_subnets(tx: Reader, routers: Iterable[str]) -> None:
-    """Read the networks and subnets of these routers at once: `subnets_of` is asked for each of them later."""
-    networks = tx.preload_referring(Network, routers)
-    tx.preload_referring(Subnet, [network.uuid for network in networks])
-
-
 def subnets_of(tx: Reader, router: str) -> list[Subnet]:
     """The living subnets of a router's networks."""
     networks = [network.uuid for network in tx.referring(Network, [router]) if not network.wanted.gone]

@@ -6,23 +6,24 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import Double, Integer, bindparam, case, func, literal, select, union_all
+from sqlalchemy import Double, Integer, bindparam, case, func, select
 
 from pileus.model import bounds, quota
 from pileus.model.errors import DamagedRow, NotFound
 from pileus.model.noun import Claim, Noun, Revision
+from pileus.model.nouns import NOUNS
 from pileus.model.project import Project
-from pileus.store import tables
+from pileus.store import tables, unions
 from pileus.store.cache import COUNTED, KINDS, Unreadable, project_version, version_name
 from pileus.store.identities import Identity
 from pileus.store.journalreader import LAST_LINE, NEWEST_LINE, UNSETTLED, JournalReader
 from pileus.store.preloaded import Preloaded
-from pileus.store.rows import SHAPES, UNDECODABLE
+from pileus.store.rows import SHAPES, UNDECODABLE, decode_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sqlalchemy import CompoundSelect, Select
+    from sqlalchemy import Select
 
     from pileus.store.cache import Cache, CachedKind, ProjectLists
     from pileus.store.direct import StatementExecutor
@@ -235,13 +236,24 @@ class Reader(JournalReader):
         self.unreadable.update(cached.unreadable)
         return [*cached.living[project]]
 
-    def tagged(self, cls: type[N], project: str) -> _List[N]:
-        """The living nouns of a project that have tags, in the order of their making."""
-        return self._decoded(cls, self.sql.execute(_tagged(cls), {"project": project}).all())
+    def tags(self, kinds: Sequence[str], project: str) -> _List[tuple[str, str, dict[str, str]]]:
+        """The tags of a project's living nouns of these kinds, as (kind, uuid, tags): by kind, then in order of making.
+
+        Nouns without tags are left out.
+        """
+        rows = self.sql.execute(unions.tags(tuple(kinds)), {"project": project}).all()
+        place = {kind: number for number, kind in enumerate(kinds)}
+        tags = []
+        for row in sorted(rows, key=lambda row: (place[row.kind], row.id)):
+            try:
+                tags.append((row.kind, row.uuid, decode_tags(row.tags)))
+            except UNDECODABLE:
+                self.many(NOUNS[row.kind], [row.uuid])  # notes that it is unreadable
+        return tags
 
     def shared(self, cls: type[N], project: str, pools: Sequence[str]) -> _List[N]:
         """The living nouns of a project, of none, and those with a claim in `pools`, in the order of making."""
-        rows = self.sql.execute(_shared(cls), {"project": project, "pools": pools}).all()
+        rows = self.sql.execute(unions.shared(cls), {"project": project, "pools": pools}).all()
         return self._decoded(cls, [row for _, row in sorted({row.id: row for row in rows}.items())])
 
     def changed_since(
@@ -344,10 +356,9 @@ class Reader(JournalReader):
 
     def claim_counts(self, pools: Iterable[str]) -> dict[str, int]:
         """How many values of each of these pools are taken."""
-        table, counts = tables.claim, dict[str, int]()
+        counts: dict[str, int] = {}
         for part in chunks(pools):
-            counted = select(table.c.pool, func.count()).where(table.c.pool.in_(part)).group_by(table.c.pool)
-            counts.update((pool, count) for pool, count in self.sql.execute(counted))
+            counts.update((row.pool, row.taken) for row in self.sql.execute(_CLAIM_COUNTS, {"pools": part}))
         return counts
 
     def usage(self, scope: str | None = None) -> dict[tuple[str, str], int]:
@@ -440,7 +451,7 @@ class Reader(JournalReader):
 
     def counts(self) -> dict[str, int]:
         """How many living nouns there are of each kind."""
-        return {row.kind: row.living for row in self.sql.execute(_counts()).all()}
+        return {row.kind: row.living for row in self.sql.execute(unions.counts()).all()}
 
 
 # Statements are made once: building one costs more than running it.
@@ -477,24 +488,6 @@ def _list(cls: type[Noun], names: tuple[str, ...], dead: bool) -> Select[Any]:  
     if "limit" in names:
         statement = statement.limit(bindparam("limit", type_=Integer))
     return statement if dead else statement.where(table.c.gone.is_(None))
-
-
-@cache
-def _tagged(cls: type[Noun]) -> Select[Any]:
-    return _list(cls, ("project",), False).where(tables.nouns[cls.KIND].c.tags != "{}")
-
-
-@cache
-def _shared(cls: type[Noun]) -> CompoundSelect[Any]:
-    table, claim = tables.nouns[cls.KIND], tables.claim
-    here = claim.c.pool.in_(bindparam("pools", expanding=True)), claim.c.kind == cls.KIND
-    # Selects of their own: with OR between the conditions, servers would read every row. Tombstones claim nothing: with
-    # a condition for that, SQLite would read every living row by its index.
-    return union_all(
-        select(table).where(table.c.project == bindparam("project"), table.c.gone.is_(None)),
-        select(table).where(table.c.project == "", table.c.gone.is_(None)),
-        select(table).where(table.c.uuid.in_(select(claim.c.uuid).where(*here))),
-    )
 
 
 @cache
@@ -564,6 +557,11 @@ _CLAIMS_OF = _CLAIMS.where(tables.claim.c.uuid == bindparam("uuid"))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
     tables.claim.c.pool == bindparam("pool"), tables.claim.c.value == bindparam("value")
 )
+_CLAIM_COUNTS = (
+    select(tables.claim.c.pool, func.count().label("taken"))
+    .where(tables.claim.c.pool.in_(bindparam("pools", expanding=True)))
+    .group_by(tables.claim.c.pool)
+)
 _HOLDERS = select(tables.claim.c.pool, tables.claim.c.value, tables.claim.c.uuid).where(
     tables.claim.c.pool.in_(bindparam("pools", expanding=True)),
     tables.claim.c.value.in_(bindparam("values", expanding=True)),
@@ -580,12 +578,6 @@ _NEXT_DUE = select(func.min(tables.wake.c.due))
 _BACKLOG = select(func.count(), func.min(tables.wake.c.due)).where(
     tables.wake.c.due <= bindparam("at"), tables.wake.c.until <= bindparam("at")
 )
-
-
-@cache
-def _counts() -> CompoundSelect[Any]:
-    shown = {kind: (literal(kind).label("kind"), func.count().label("living")) for kind in tables.nouns}
-    return union_all(*(select(*shown[kind]).where(table.c.gone.is_(None)) for kind, table in tables.nouns.items()))
 
 
 def chunks(values: Iterable[V]) -> Iterable[Sequence[V]]:

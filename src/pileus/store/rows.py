@@ -16,7 +16,8 @@ UNDECODABLE = (msgspec.MsgspecError, TypeError, ValueError)
 _SOUND = frozenset((int, str, str, str, int, float, float, gone, int, int) for gone in (float, type(None)))
 """The types of a sound row's columns that are not JSON. SQLite keeps a value of any type in a column of any type."""
 
-_TAGS = msgspec.json.Decoder(dict[str, str])
+decode_tags = msgspec.json.Decoder(dict[str, str]).decode
+"""Tags from the text of their column. Raises `UNDECODABLE`."""
 
 
 def encode(part: object) -> str:
@@ -62,7 +63,7 @@ class NounSchema:
             uuid=uuid,
             project=project,
             name=name,
-            tags=_TAGS.decode(tags) if tags != "{}" else {},
+            tags=decode_tags(tags) if tags != "{}" else {},
             generation=generation,
             created=created,
             # An earlier version that writes to the same database leaves it out.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ class Store:
         self._swept = int(self.now() - TOMBSTONE), self.monotonic()
         """`ERASED` as this process saw it last, and when that was by the monotonic clock."""
         self._cache = Cache()
+        self._snapshot = threading.local()
         self._identities = Identities()
         self.closed = False
         """Whether nothing may be written but what recovers it, and no wake be had."""
@@ -128,9 +130,23 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
-        """One snapshot."""
+        """One snapshot; within a block of `one_snapshot`, that block's."""
+        reader: Reader | None = getattr(self._snapshot, "reader", None)
+        if reader is not None:
+            yield reader
+            return
         with self.engine.read() as connection:
             yield Reader(self.engine.direct(connection), self._cache)
+
+    @contextmanager
+    def one_snapshot(self) -> Iterator[Reader]:
+        """Context manager: each `read` of this thread in the block is of one snapshot. The block writes nothing."""
+        with self.read() as reader:
+            self._snapshot.reader = reader
+            try:
+                yield reader
+            finally:
+                self._snapshot.reader = None
 
     def identities(self, cls: type[Noun], ids: Iterable[str]) -> dict[str, Identity]:
         """The uuids and projects of nouns by their EC2 ids, ended ones too; ids of nothing are absent.

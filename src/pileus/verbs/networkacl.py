@@ -9,12 +9,14 @@ import msgspec
 from pileus.model import addresses
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, NotFound
 from pileus.model.ids import new_ec2, new_uuid
+from pileus.model.network import Network
 from pileus.model.networkacl import ICMPS, TCP, UDP, AclEntry, NetworkAcl, Wanted
 from pileus.model.router import Router
 from pileus.model.routetable import SubnetAssociation
+from pileus.model.subnet import Subnet
 from pileus.rules import find
 from pileus.rules.networkacl import acls_of, subnets_by_acl
-from pileus.rules.routetable import preload_subnets, subnets_of, wake_router
+from pileus.rules.routetable import wake_router
 from pileus.rules.token import once
 
 if TYPE_CHECKING:
@@ -194,10 +196,18 @@ def _views(caller: Caller, tx: Reader) -> list[NetworkAclView]:
     for acl in acls:
         acls_by_router.setdefault(acl.wanted.router, []).append(acl)
     routers = tx.many(Router, acls_by_router)
-    preload_subnets(tx, acls_by_router)
+    routers_by_network = {
+        network.uuid: network.wanted.router
+        for network in tx.list(Network, project=caller.project)
+        if not network.wanted.gone
+    }
+    subnets_by_router: dict[str | None, list[Subnet]] = {}
+    for subnet in tx.list(Subnet, project=caller.project):
+        if not subnet.wanted.gone:
+            subnets_by_router.setdefault(routers_by_network.get(subnet.wanted.network), []).append(subnet)
     associations: dict[str, list[SubnetAssociation]] = {}
     for router, own in acls_by_router.items():
-        associations |= subnets_by_acl(own, subnets_of(tx, router))
+        associations |= subnets_by_acl(own, subnets_by_router.get(router, ()))
     return [
         NetworkAclView(
             acl=acl,

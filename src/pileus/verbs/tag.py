@@ -32,9 +32,6 @@ RULE = "securitygrouprule"
 SNAPSHOT = "snapshot"
 """The kind of what is behind an image, with tags of its own."""
 
-_TAGGED_APART = frozenset({Image, Instance, SecurityGroup})
-"""The nouns that show tags beside those of their rows: of snapshots and rules, and of the cloud."""
-
 Target = tuple[str, str]
 """The bearer of tags: the kind and the uuid of a noun, or RULE and the rule's id."""
 
@@ -108,32 +105,19 @@ def _one(caller: Caller, tx: Reader, kind: str, uuid: str) -> Noun:
 
 
 def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
-    """Every tag in the project, system tags too: (kind, uuid, key, value), by noun and key.
+    """Every tag in the project, system tags too: (kind, uuid, key, value), by kind, noun and key.
 
     A group's rule is a securitygrouprule with its own id, the snapshot behind an image a snapshot with that's uuid.
     """
-    tag_rows: list[tuple[str, str, str, str]] = []
-
-    def of(kind: str, ident: str, tags: Mapping[str, str]) -> None:
-        if tags:
-            tag_rows.extend((kind, ident, key, value) for key, value in sorted(tags.items()))
-
     with core.store.read() as tx:
-        for cls in NOUNS.values():
-            if not cls.TAGGED:
-                continue
-            # Of other kinds, what has no tags of its own shows none.
-            nouns = tx.list(cls, project=caller.project) if cls in _TAGGED_APART else tx.tagged(cls, caller.project)
-            instances = [noun for noun in nouns if isinstance(noun, Instance)]
-            images = tx.many(Image, {row.wanted.image for row in instances if not row.wanted.login_user})
-            for noun in nouns:
-                if isinstance(noun, Instance):
-                    of(noun.KIND, noun.uuid, shown(noun, login_user(noun, images.get(noun.wanted.image))))
-                    continue
-                of(noun.KIND, noun.uuid, noun.tags)
-                if isinstance(noun, Image):
-                    of(SNAPSHOT, noun.uuid, noun.wanted.snapshot_tags)
-                elif isinstance(noun, SecurityGroup):
-                    for rule in noun.wanted.rules:
-                        of(RULE, rule.id, rule.tags)
-    return tag_rows
+        bearers = tx.tags([kind for kind, cls in NOUNS.items() if cls.TAGGED and cls is not Instance], caller.project)
+        instances = tx.list(Instance, project=caller.project)
+        images = tx.many(Image, {row.wanted.image for row in instances if not row.wanted.login_user})
+        bearers += [
+            (Instance.KIND, row.uuid, shown(row, login_user(row, images.get(row.wanted.image)))) for row in instances
+        ]
+        for image in tx.list(Image, project=caller.project):
+            bearers.append((SNAPSHOT, image.uuid, image.wanted.snapshot_tags))
+        for group in tx.list(SecurityGroup, project=caller.project):
+            bearers += [(RULE, rule.id, rule.tags) for rule in group.wanted.rules]
+    return [(kind, ident, key, value) for kind, ident, tags in bearers for key, value in sorted(tags.items())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -144,7 +145,10 @@ class Ec2Face:
                 result = self._run(service, action, Call(self._core, caller, {}, host), params)
                 return xml.serialize(service, action, result, caller.request)
 
-            body = answercache.answer(self._core, caller, action, params, body_of)
+            entry = ACTIONS.get((service.name, action))
+            snapshot = entry is not None and action.startswith(READS) and not entry.waits
+            with self._core.store.one_snapshot() if snapshot else contextlib.nullcontext():
+                body = answercache.answer(self._core, caller, action, params, body_of)
             return _response(200, body, caller.request, action)
         except Exception as error:  # noqa: BLE001  (whatever it is, the client gets an answer in its dialect)
             return _refusal(service, error, caller.request, action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.faces.ec2 import filters, paging
+from pileus.faces.ec2 import elements, filters, paging
 from pileus.faces.ec2.call import Call, action
 from pileus.faces.ec2.names import zone_id
 from pileus.model import bounds
@@ -21,11 +21,11 @@ def describe_instance_types(call: Call) -> dict[str, Any]:
     unknown = sorted(set(names) - {flavor.name for flavor in flavors})
     if unknown:
         raise NotFound(f"The following supplied instance types do not exist: [{', '.join(unknown)}]", noun="flavor")
-    type_items = [_type(flavor) for flavor in flavors if not names or flavor.name in names]
-    return paging.listed(call.args, "InstanceTypes", type_items, _TYPE_FILTERS)
+    chosen = [flavor for flavor in flavors if not names or flavor.name in names]
+    return elements.listed(call, "InstanceTypes", "InstanceTypeInfo", chosen, _type, _TYPE_FILTERS)
 
 
-def _type(flavor: Flavor) -> dict[str, Any]:
+def _type(_: Call, flavor: Flavor) -> dict[str, Any]:
     size = flavor.wanted
     return {
         "InstanceType": flavor.name,
