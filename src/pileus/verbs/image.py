@@ -11,14 +11,25 @@ from pileus.model import bounds, quota, sizes, tag
 from pileus.model.errors import Conflict, Duplicate, InvalidValue, QuotaExceeded, Unsupported
 from pileus.model.host import Host
 from pileus.model.ids import new_uuid
-from pileus.model.image import PUBLIC, Assigned, Image, Seen, Wanted, content, gibibytes, kind_of, shared_with
+from pileus.model.image import (
+    PUBLIC,
+    Assigned,
+    Image,
+    Seen,
+    Wanted,
+    content,
+    gibibytes,
+    imported,
+    kind_of,
+    shared_with,
+)
 from pileus.model.instance import Instance
 from pileus.model.noun import project_scope
 from pileus.model.project import Project
 from pileus.model.sizes import Description, Ident, Idents, Name, Tags
 from pileus.model.volume import Volume
 from pileus.rules import find
-from pileus.rules.image import allow, check_login, check_name, finish_removal, own, source
+from pileus.rules.image import allow, check_login, check_name, finish_removal, own, source, usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +58,54 @@ def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
         return image
 
 
+class RegistrationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of an image with the bytes of the image `source` (a uuid).
+
+    `min_disk` is the least size of its root disks in GiB; 0: as that of `source`.
+    """
+
+    source: Ident
+    name: Name
+    description: Description = ""
+    min_disk: int = 0
+    tags: Tags = {}
+
+
+def register_again(caller: Caller, core: Core, request: RegistrationRequest) -> Image:
+    """Register the bytes of an image that the caller may start from as a further, private image of its project.
+
+    Raises NotFound; Conflict while the source has no bytes; Duplicate for a name that the project's other images have;
+    InvalidValue for a name, or for a root disk that is smaller than the source's.
+    """
+    sizes.check(request)
+    _named(request.name)
+    with core.store.write() as tx:
+        before = imported(usable(caller, tx, request.source)).wanted
+        least = max(before.min_disk, gibibytes(before.virtual_size))
+        if request.min_disk and request.min_disk < least:
+            text = f"A root disk of {request.min_disk} GiB is smaller than the snapshot, which has {least} GiB."
+            raise InvalidValue(text, ident=str(request.min_disk), reason="disk")
+        _check_unused(tx, caller.project, request.name)
+        wanted = msgspec.structs.replace(
+            before,
+            min_disk=request.min_disk or before.min_disk,
+            description=request.description,
+            public=False,
+            accounts=(),
+            snapshot_tags={},
+        )
+        image = Image(uuid=new_uuid(), project=caller.project, name=request.name, tags=request.tags, wanted=wanted)
+        image = tx.add(image)
+        tx.add_journal_line(caller, image, "image.register", outcome="done")
+        return image
+
+
+def _check_unused(tx: Reader, project: str, name: str) -> None:
+    """Raise Duplicate where an image of the project has the name."""
+    if any(not image.wanted.gone for image in tx.list(Image, project=project, name=name)):
+        raise Duplicate(f"The project has an image '{name}' already.", noun="image", ident=name)
+
+
 class CaptureRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters of a capture of `instance`, which is shut down for it with `reboot`."""
 
@@ -71,9 +130,7 @@ def capture(caller: Caller, core: Core, request: CaptureRequest) -> Image:
     tag.check(request.snapshot_tags)
     with core.store.write() as tx:
         row = _source(caller, tx, request.instance)
-        if any(not other.wanted.gone for other in tx.list(Image, project=row.project, name=request.name)):
-            text = f"The project has an image '{request.name}' already."
-            raise Duplicate(text, noun="image", ident=request.name)
+        _check_unused(tx, row.project, request.name)
         wanted = _captured(tx, row, request)
         image = Image(
             uuid=new_uuid(),
@@ -91,9 +148,9 @@ def capture(caller: Caller, core: Core, request: CaptureRequest) -> Image:
 
 
 def _named(name: str) -> None:
-    """Whether a capture may be called so: by the narrowest rule of the dialects. Raises InvalidValue."""
+    """Whether a user's image may be called so: by the narrowest rule of the dialects. Raises InvalidValue."""
     if not _NAME.fullmatch(name):
-        text = "A captured image's name has 3 to 128 letters, digits, spaces and ( ) [ ] . / - ' @ _"
+        text = "An image's name has 3 to 128 letters, digits, spaces and ( ) [ ] . / - ' @ _"
         raise InvalidValue(text, noun="image", ident=name, reason="name")
 
 

@@ -33,6 +33,12 @@ def test_a_flow_log_says_that_it_is_not_delivered(cloud: Cloud) -> None:
     ec2.delete_vpc(VpcId=vpc)
 
 
+def test_an_answer_has_no_client_token_where_the_request_had_none(account: Account) -> None:
+    (vpc,) = account.ec2.describe_vpcs()["Vpcs"]
+    flow_logs = account.ec2.create_flow_logs(ResourceIds=[vpc["VpcId"]], ResourceType="VPC", **TO_S3)
+    assert "ClientToken" not in flow_logs
+
+
 def test_a_client_token_has_its_length_and_makes_several_logs(account: Account) -> None:
     ec2, vpc = account.ec2, account.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]

@@ -37,6 +37,12 @@ def test_what_is_off_stays_off(account: Account) -> None:
     assert ec2.disable_serial_console_access()["SerialConsoleAccessEnabled"] is False
     assert ec2.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
     assert ec2.disable_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
+    assert ec2.get_allowed_images_settings()["State"] == "disabled"
+    assert ec2.disable_allowed_images_settings()["AllowedImagesSettingsState"] == "disabled"
+    assert ec2.get_image_block_public_access_state()["ImageBlockPublicAccessState"] == "unblocked"
+    assert ec2.disable_image_block_public_access()["ImageBlockPublicAccessState"] == "unblocked"
+    assert ec2.get_snapshot_block_public_access_state()["State"] == "unblocked"
+    assert ec2.disable_snapshot_block_public_access()["State"] == "unblocked"
     for refuse in (ec2.enable_serial_console_access, ec2.enable_ebs_encryption_by_default):
         with refused("UnsupportedOperation", match="docs/reference/ec2.md"):
             refuse()
@@ -49,6 +55,16 @@ def test_all_ids_are_long(account: Account) -> None:
     assert aggregate["UseLongIdsAggregated"]
     assert aggregate["Statuses"] == account.ec2.describe_id_format()["Statuses"]
     assert account.ec2.describe_principal_id_format(Resources=["vpc"])["Principals"] == []
+
+
+def test_ids_stay_long(account: Account) -> None:
+    ec2 = account.ec2
+    for resource in ("vpc", "all-current"):
+        ec2.modify_id_format(Resource=resource, UseLongIds=True)
+    with refused("UnsupportedOperation"):
+        ec2.modify_id_format(Resource="vpc", UseLongIds=False)
+    with refused("InvalidParameterValue"):
+        ec2.modify_id_format(Resource="moon", UseLongIds=True)
 
 
 @pytest.mark.parametrize(

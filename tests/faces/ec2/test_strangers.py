@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pileus.faces.ec2 import setting
 from pileus.faces.ec2.call import ACTIONS
 from pileus.faces.ec2.listed import EMPTY
 from pileus.faces.wire.model import ServiceModel
@@ -31,28 +32,18 @@ WITHOUT = {
     "CreateManagedPrefixList",
     "CreatePlacementGroup",
     "CreateTransitGateway",
+    "CreateVpc",
     "DescribeAccountAttributes",
     "DescribeAvailabilityZones",
     "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes",
-    "DescribeAggregateIdFormat",
-    "DescribeIdFormat",
-    "DescribePrincipalIdFormat",
     "DescribeRegions",
     "DescribeSecurityGroupVpcAssociations",
-    "DisableEbsEncryptionByDefault",
-    "DisableSerialConsoleAccess",
-    "GetDefaultCreditSpecification",
-    "GetEbsEncryptionByDefault",
-    "GetInstanceMetadataDefaults",
-    "GetSerialConsoleAccessStatus",
-    "ModifyDefaultCreditSpecification",
-    "ModifyInstanceMetadataDefaults",
-    "CreateVpc",
     "DescribeTags",
     "GetCallerIdentity",
     "ImportKeyPair",
     *EMPTY,
+    *(name for (_, name), entry in ACTIONS.items() if entry.run.__module__ == setting.__name__),
 }
 """Actions that name nothing of anybody's."""
 
@@ -130,6 +121,8 @@ def changed(rule: str, **other: str) -> dict[str, str]:
     inner = {f"SecurityGroupRule.1.SecurityGroupRule.{name}": value for name, value in fields.items()}
     return {"SecurityGroupRule.1.SecurityGroupRuleId": rule, **inner}
 
+
+ROOT = {"BlockDeviceMapping.1.DeviceName": "/dev/sda1", "BlockDeviceMapping.1.Ebs.SnapshotId": "{snapshot}"}
 
 ATTEMPTS: list[Attempt] = [
     *lists_by_name(),
@@ -230,6 +223,9 @@ ATTEMPTS: list[Attempt] = [
     ("ReplaceNetworkAclAssociation", {"AssociationId": "{listed}", "NetworkAclId": "{my_acl}"}, NO_ASSOCIATION),
     ("ReplaceNetworkAclAssociation", {"AssociationId": "{my_listed}", "NetworkAclId": "{acl}"}, NO_ACL),
     ("CreateSubnet", {"VpcId": "{vpc}", "CidrBlock": "172.31.128.0/24"}, NO_VPC),
+    ("RegisterImage", {"Name": "taken over", **ROOT}, "InvalidSnapshot.NotFound"),
+    ("ModifyVpcTenancy", {"VpcId": "{vpc}", "InstanceTenancy": "default"}, NO_VPC),
+    ("GetSubnetCidrReservations", {"SubnetId": "{subnet}"}, NO_SUBNET),
     ("DeleteSnapshot", {"SnapshotId": "{snapshot}"}, "InvalidSnapshot.NotFound"),
     ("DeleteSubnet", {"SubnetId": "{subnet}"}, NO_SUBNET),
     ("ModifySubnetAttribute", {"SubnetId": "{subnet}", "MapPublicIpOnLaunch.Value": "false"}, NO_SUBNET),

@@ -23,7 +23,7 @@ def create(call: Call) -> dict[str, Any]:
     args, token = call.args, call.args.get("ClientToken", "")
     router = uuid_of(call, Router, args["VpcId"])
     gateway = verbs.create(call.caller, call.core, router, specified(args, _TYPE)[_TYPE], token)
-    return {"EgressOnlyInternetGateway": _gateway(gateway), "ClientToken": token}
+    return {"EgressOnlyInternetGateway": _gateway(gateway), "ClientToken": token or None}
 
 
 @action("DeleteEgressOnlyInternetGateway")

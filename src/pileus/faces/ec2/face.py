@@ -22,6 +22,7 @@ from pileus.faces.ec2 import (  # noqa: F401  (importing a noun's file registers
     identity,
     image,
     imageattribute,
+    imageregistration,
     instance,
     internetgateway,
     keypair,

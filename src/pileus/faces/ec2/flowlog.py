@@ -53,7 +53,11 @@ def create(call: Call) -> dict[str, Any]:
         specified(args, "vpc-flow-log")["vpc-flow-log"],
         args.get("ClientToken", ""),
     )
-    return {"FlowLogIds": [log.ec2_id for log in logs], "ClientToken": args.get("ClientToken", ""), "Unsuccessful": []}
+    return {
+        "FlowLogIds": [log.ec2_id for log in logs],
+        "ClientToken": args.get("ClientToken") or None,
+        "Unsuccessful": [],
+    }
 
 
 def _wanted(args: dict[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def create(call: Call) -> dict[str, Any]:
     if args.get("SnapshotLocation", "regional") != "regional" or args.get("BootModeOverride"):
         raise Unsupported("This cloud supports neither SnapshotLocation=local nor BootModeOverride.", noun="image")
     for mapping in args.get("BlockDeviceMappings", ()):
-        _take(mapping)
+        check_mapping(mapping)
     tags = specified(args, "image", "snapshot")
     request = verbs.CaptureRequest(
         instance=source,
@@ -110,12 +110,15 @@ def create(call: Call) -> dict[str, Any]:
     return {"ImageId": verbs.capture(call.caller, call.core, request).ec2_id}
 
 
-def _take(mapping: dict[str, Any]) -> None:
-    """Whether a mapping says nothing but how an image of one root disk is. Raises Unsupported."""
+def check_mapping(mapping: dict[str, Any], read: frozenset[str] = frozenset()) -> None:
+    """Whether a mapping says nothing but how an image of one root disk is, beside what the caller `read` of its disk.
+
+    Raises Unsupported.
+    """
     device, disk = mapping.get("DeviceName", ""), mapping.get("Ebs", {})
     if "NoDevice" in mapping and device not in ROOT_DEVICES:
         return
-    others = sorted(disk.keys() - _HARMLESS)
+    others = sorted(disk.keys() - _HARMLESS - read)
     if mapping.get("VirtualName") or "NoDevice" in mapping or device not in ROOT_DEVICES or others:
         what = f"{others[0]} for {device}" if others else f"a mapping of {device or 'no device'}"
         raise Unsupported(f"Images have one disk, their root, as it is: this cloud cannot honour {what}.", noun="image")

@@ -40,6 +40,9 @@ EMPTY = {
     "DescribeInstanceEventWindows": Listed(
         "InstanceEventWindows", "InstanceEventWindowIds", "InvalidInstanceEventWindowID.NotFound"
     ),
+    "DescribeNetworkInterfacePermissions": Listed(
+        "NetworkInterfacePermissions", "NetworkInterfacePermissionIds", "InvalidPermissionID.NotFound"
+    ),
     "DescribePrefixLists": Listed("PrefixLists", "PrefixListIds", "InvalidPrefixListID.NotFound"),
     "DescribeReservedInstances": Listed(
         "ReservedInstances", "ReservedInstancesIds", "InvalidReservedInstancesId.NotFound"

@@ -39,7 +39,7 @@ def create(call: Call) -> dict[str, Any]:
         token,
     )
     (view,) = [view for view in verbs.listing(call.caller, call.core) if view.nat.uuid == nat.uuid]
-    return {"NatGateway": _nat(view) | {"State": "pending"}, "ClientToken": token}
+    return {"NatGateway": _nat(view) | {"State": "pending"}, "ClientToken": token or None}
 
 
 @action("DeleteNatGateway")

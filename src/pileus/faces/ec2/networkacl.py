@@ -31,7 +31,7 @@ def create(call: Call) -> dict[str, Any]:
     tags = specified(call.args, "network-acl")["network-acl"]
     acl = verbs.create(call.caller, call.core, uuid_of(call, Router, call.args["VpcId"]), tags, token)
     (view,) = [view for view in verbs.listing(call.caller, call.core) if view.acl.uuid == acl.uuid]
-    return {"NetworkAcl": _acl(call, view), "ClientToken": token}
+    return {"NetworkAcl": _acl(call, view), "ClientToken": token or None}
 
 
 @action("DeleteNetworkAcl")

@@ -35,7 +35,7 @@ def create(call: Call) -> dict[str, Any]:
     )
     tags = specified(args, "network-interface")["network-interface"]
     port = verbs.create(call.caller, call.core, request, tags, token)
-    return {"NetworkInterface": _interface(call, _view(call, port.ec2_id)), "ClientToken": token}
+    return {"NetworkInterface": _interface(call, _view(call, port.ec2_id)), "ClientToken": token or None}
 
 
 @action("DeleteNetworkInterface")

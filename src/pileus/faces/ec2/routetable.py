@@ -45,7 +45,7 @@ def create(call: Call) -> dict[str, Any]:
     tags = specified(call.args, "route-table")["route-table"]
     table = verbs.create(call.caller, call.core, uuid_of(call, Router, call.args["VpcId"]), tags, token)
     (view,) = [view for view in verbs.listing(call.caller, call.core) if view.table.uuid == table.uuid]
-    return {"RouteTable": _table(call, view), "ClientToken": token}
+    return {"RouteTable": _table(call, view), "ClientToken": token or None}
 
 
 @action("DeleteRouteTable")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pileus.faces.ec2 import paging
 from pileus.faces.ec2.call import Call, action
-from pileus.model.errors import InvalidValue
+from pileus.model.errors import InvalidValue, Unsupported
 
 _FAMILIES = ("t2", "t3")
 """The families of burstable instance types that there are."""
@@ -78,6 +78,52 @@ def encryption_by_default(_call: Call) -> dict[str, Any]:
 def disable_encryption_by_default(_call: Call) -> dict[str, Any]:
     """Accept that disks are not encrypted by default, which is always so."""
     return {"EbsEncryptionByDefault": False}
+
+
+@action("GetAllowedImagesSettings")
+def allowed_images(_call: Call) -> dict[str, Any]:
+    """Say that an account may start from each image that it sees."""
+    return {"State": "disabled", "ImageCriteria": [], "ManagedBy": "account"}
+
+
+@action("DisableAllowedImagesSettings")
+def disable_allowed_images(_call: Call) -> dict[str, Any]:
+    """Accept that an account may start from each image that it sees, which is always so."""
+    return {"AllowedImagesSettingsState": "disabled"}
+
+
+@action("GetImageBlockPublicAccessState")
+def public_images(_call: Call) -> dict[str, Any]:
+    """Say that images may be public: administrators make them so."""
+    return {"ImageBlockPublicAccessState": "unblocked", "ManagedBy": "account"}
+
+
+@action("DisableImageBlockPublicAccess")
+def unblock_public_images(_call: Call) -> dict[str, Any]:
+    """Accept that images may be public, which is always so."""
+    return {"ImageBlockPublicAccessState": "unblocked"}
+
+
+@action("GetSnapshotBlockPublicAccessState")
+def public_snapshots(_call: Call) -> dict[str, Any]:
+    """Say that snapshots may be public: those behind public images are."""
+    return {"State": "unblocked", "ManagedBy": "account"}
+
+
+@action("DisableSnapshotBlockPublicAccess")
+def unblock_public_snapshots(_call: Call) -> dict[str, Any]:
+    """Accept that snapshots may be public, which is always so."""
+    return {"State": "unblocked"}
+
+
+@action("ModifyIdFormat")
+def modify_id_format(call: Call) -> dict[str, Any]:
+    """Accept that the ids of a type of resource are long, which is always so; short ones are refused."""
+    resource = call.args["Resource"]
+    _statuses(() if resource == "all-current" else (resource,))
+    if not call.args["UseLongIds"]:
+        raise Unsupported("Ids are long in this cloud, and cannot be short.", noun="account")
+    return {}
 
 
 @action("DescribeIdFormat")

@@ -43,18 +43,24 @@ def delete(call: Call) -> dict[str, Any]:
     """Refuse the snapshot of an image; accept that of an image that was deregistered, which is gone with it."""
     ident = call.args["SnapshotId"]
     images = {snapshot_id(image.ec2_id): image for image in verbs.listing(call.caller, call.core)}
-    check_id("snap", "snapshot", ident)
+    image_behind(call, ident)
     if ident not in images:
-        try:
-            uuid_of(call, Image, f"{Image.PREFIX}-{ident.removeprefix('snap-')}")
-        except NotFound as error:
-            raise _absent(ident) from error
         return {}
     text = f"The snapshot {ident} is currently in use by {images[ident].ec2_id}"
     raise Conflict(text, noun="snapshot", ident=ident, reason="in-use")
 
 
-def _absent(ident: str) -> NotFound:
+def image_behind(call: Call, ident: str) -> str:
+    """The uuid of the image, which may have ended, that a snapshot is behind. Raises Malformed, NotFound."""
+    check_id("snap", "snapshot", ident)
+    try:
+        return uuid_of(call, Image, f"{Image.PREFIX}-{ident.removeprefix('snap-')}")
+    except NotFound as error:
+        raise absent(ident) from error
+
+
+def absent(ident: str) -> NotFound:
+    """The error for an id of no snapshot."""
     return NotFound(f"The snapshot '{ident}' does not exist.", noun="snapshot", ident=ident)
 
 
@@ -63,7 +69,7 @@ def _chosen(items: list[dict[str, Any]], ids: list[str]) -> list[dict[str, Any]]
     for ident in ids:
         check_id("snap", "snapshot", ident)
         if ident not in by_id:
-            raise _absent(ident)
+            raise absent(ident)
     return [by_id[ident] for ident in dict.fromkeys(ids)]
 
 

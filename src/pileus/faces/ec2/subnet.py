@@ -102,6 +102,13 @@ def describe(call: Call) -> dict[str, Any]:
     return elements.listed(call, "Subnets", "Subnet", routed, _subnet, _SUBNET_FILTERS)
 
 
+@action("GetSubnetCidrReservations")
+def reservations(call: Call) -> dict[str, Any]:
+    """List no reservations: none can be made of a part of a subnet."""
+    networks.subnets(call.caller, call.core, [uuid_of(call, Subnet, call.args["SubnetId"])])
+    return {"SubnetIpv4CidrReservations": [], "SubnetIpv6CidrReservations": []}
+
+
 def _subnet(call: Call, view: SubnetView) -> dict[str, Any]:
     subnet, account = view.subnet, call.caller.account_id
     zone = subnet.wanted.zone or call.core.place.zone

@@ -194,6 +194,22 @@ REFUSED: dict[str, dict[str, Accepted]] = {
     },
     "ModifyVpcAttribute": {"EnableNetworkAddressUsageMetrics.Value": NONE},
     "MonitorInstances": {"MetricCategoryIds": NONE},
+    "ModifyVpcTenancy": {"InstanceTenancy": ("default",)},
+    "RegisterImage": {
+        "Architecture": ("x86_64",),
+        "BootMode": ("legacy-bios",),
+        # Guests have virtio's devices, whatever clients say of Amazon's.
+        "EnaSupport": (True,),
+        "SriovNetSupport": ("simple",),
+        "VirtualizationType": ("hvm",),
+        **dict.fromkeys(
+            (
+                *("BillingProducts", "ImageLocation", "ImdsSupport", "KernelId", "RamdiskId", "TpmSupport"),
+                "UefiData",
+            ),
+            NONE,
+        ),
+    },
     "ReplaceRoute": {"LocalTarget": NONE, **_OF_A_ROUTE},
     "CreatePlacementGroup": {"Operator": NONE, "ParentGroupId": NONE, "SpreadLevel": ("host",)},
     "ModifyInstanceAttribute": {"Kernel": NONE, "Ramdisk": NONE},

@@ -134,6 +134,13 @@ def modify_attribute(call: Call) -> dict[str, Any]:
     return {}
 
 
+@action("ModifyVpcTenancy")
+def modify_tenancy(call: Call) -> dict[str, Any]:
+    """Accept `default`, the tenancy of every VPC."""
+    networks.routers(call.caller, call.core, [uuid_of(call, Router, call.args["VpcId"])])
+    return {"ReturnValue": True}
+
+
 _VPC_FILTERS = filters.of_members(
     *("CidrBlock", "DhcpOptionsId", "IsDefault", "OwnerId", "State", "VpcId"),
     others={
