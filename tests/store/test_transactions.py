@@ -49,6 +49,31 @@ def test_a_snapshot_stands_still(filed: Store) -> None:
         assert snapshot.need(Flavor, made.uuid).name == "before"
 
 
+def test_the_reads_of_one_thread_share_a_snapshot_for_as_long_as_it_says(filed: Store) -> None:
+    with filed.write() as tx:
+        made = tx.add(flavor("before"))
+
+    def rename() -> None:
+        with filed.write() as tx:
+            tx.want(made, name="after")
+
+    def name() -> str:
+        with filed.read() as tx:
+            return tx.need(Flavor, made.uuid).name
+
+    with filed.one_snapshot():
+        assert name() == "before"
+        other = threading.Thread(target=rename)
+        other.start()
+        other.join()
+        assert name() == "before"
+    assert name() == "after"
+    with pytest.raises(ZeroDivisionError), filed.one_snapshot():
+        raise ZeroDivisionError
+    rename()
+    assert name() == "after"
+
+
 def test_what_is_kept_decoded_is_what_every_process_sees(url: Callable[[str], str]) -> None:
     one, other = (Store(url("x")) for _ in range(2))
     migrate(one.engine)

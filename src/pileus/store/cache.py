@@ -8,6 +8,7 @@ recovered counts on from an older copy, to versions that were before.
 
 from __future__ import annotations
 
+import operator
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ PROJECTS = "lists:"
 """The beginning of these names, which have 32 characters at most."""
 
 _NAMES = {kind: version_name(kind) for kind in COUNTED}
+_NUMBERS = tuple(_NAMES.values())
 
 
 Version = tuple[int, ...]
@@ -159,11 +161,15 @@ class Cache:
 
     def lists(self, project: str, versions: Mapping[str, int]) -> ProjectLists | None:
         """Return the lists of a project for a snapshot with these `versions`; None when that snapshot is old."""
-        names = ("incarnation", project_version(project), *_NAMES.values())
-        version = tuple(versions.get(name, 0) for name in names)
+        number = versions.get
+        version = (
+            number("incarnation", 0),
+            number(project_version(project), 0),
+            *[number(name, 0) for name in _NUMBERS],
+        )
         with self._lock:
             entry = self._projects.pop(project, None)
-            if entry is None or any(ours < theirs for ours, theirs in zip(entry.version, version, strict=True)):
+            if entry is None or (entry.version != version and any(map(operator.lt, entry.version, version))):
                 entry = ProjectLists(version, self._make_room, entry)
                 self._evict()
             self._projects[project] = entry  # behind all that were asked for before
