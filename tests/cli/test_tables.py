@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
-from pileus.cli import ssh, tables
+import pytest
+
+from pileus.cli import colours, ssh, tables
 from pileus.model.nouns import NOUNS
 
 
@@ -50,5 +53,38 @@ def test_an_explanation_begins_with_what_is_waited_for() -> None:
     }
     lines = tables.explanation(found).splitlines()
     assert lines[:4] == ["port eni-1", "", "waits for", "  rain"]
-    assert '  "a": 1' in lines
+    assert "  a  1" in lines
     assert lines[-1].endswith("port.create  by u (f)  failed X")
+
+
+def test_a_document_is_outlined() -> None:
+    rules = [{"id": "r1", "targets": ["x", "y"]}, {"id": "r2", "targets": []}]
+    lines = tables.outlined({"a": 1, "public": True, "note": "", "rules": rules, "power": {"state": "running"}})
+    assert lines == [
+        "a       1",
+        "public  yes",
+        "rules",
+        "  - id       r1",
+        "    targets  x, y",
+        "  - id  r2",
+        "    empty: targets",
+        "power",
+        "  state  running",
+        "empty: note",
+    ]
+
+
+def test_a_long_value_is_cut_and_what_users_wrote_commands_no_terminal() -> None:
+    lines = tables.outlined({"user_data": "x" * 300, "n\x1b": "\x1b[2J"})
+    assert lines[0].endswith("… (300 characters; --json shows all)")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_terminal_has_colours_and_the_columns_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("NAME", "STATE"), ("running", "running"), ("web", "error")]
+    plain_lines = tables.lined(rows).splitlines()
+    monkeypatch.setattr(colours, "enabled", lambda: True)
+    lines = tables.lined(rows).splitlines()
+    assert [re.sub(r"\x1b\[\d*m", "", line).rstrip() for line in lines] == plain_lines
+    assert lines[1].startswith("running  \x1b[32mrunning")
+    assert "\x1b[31merror" in lines[2]

@@ -21,7 +21,7 @@ DOCUMENTS = [tree.ROOT / "README.md", *sorted((tree.ROOT / "docs").glob("*.md"))
 ENDS = {">", ">>", "|", "&&", ";", "&"}
 """Words at which the shell's own part of a line begins."""
 
-BESIDE = {"PILEUS_STATE"}
+BESIDE = {"PILEUS_STATE", "PILEUS_ENDPOINT", "PILEUS_TOKEN", "PILEUS_CA", "PILEUS_PROFILE"}
 """What the commands' options take from the environment, and no cloud."""
 
 
@@ -51,7 +51,12 @@ def parsed(line: str) -> None:
     words = words[begin + 1 :]
     words = words[: next((at for at, word in enumerate(words) if word in ENDS), len(words))]
     found: Any = typer.main.get_command(cli)
-    while words and hasattr(found, "commands"):
+    options = {name: option for option in found.params for name in option.opts}
+    while words and words[0].startswith("-") and words != ["--help"]:
+        if words[0] not in options:
+            raise ValueError(f"there is no option {words[0]}")
+        words = words[1 if options[words[0]].is_flag else 2 :]
+    while words and words != ["--help"] and hasattr(found, "commands"):
         if words[0] not in found.commands:
             raise ValueError(f"there is no command '{words[0]}'")
         found, words = found.commands[words[0]], words[1:]

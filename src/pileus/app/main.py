@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from pileus.app.state import StateDirectory, opened
+from pileus.cli import panels
 from pileus.cli.commands import cli, images
 from pileus.cli.hosts import hosts
 from pileus.cli.options import Json, StateOption, state_of
@@ -52,7 +54,16 @@ def _version(*, requested: bool) -> None:
 
 @cli.callback()
 def everything(
+    context: typer.Context,
     *,
+    endpoint: Annotated[
+        str,
+        typer.Option(metavar="URL", help="A cloud elsewhere, by the token in PILEUS_TOKEN.", envvar="PILEUS_ENDPOINT"),
+    ] = "",
+    profile: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="A cloud as 'pileus profile NAME' wrote it.", envvar="PILEUS_PROFILE"),
+    ] = "",
     version: Annotated[
         bool,
         typer.Option(
@@ -64,6 +75,15 @@ def everything(
     ] = False,
 ) -> None:
     """A cloud in one command."""
+    del version
+    if (endpoint or profile) and context.invoked_subcommand in panels.LOCAL:
+        text = f"'pileus {context.invoked_subcommand}' is about a state directory of this machine:"
+        raise Problem(f"{text} leave out --endpoint and --profile, and unset their variables.")
+    for name, value in (("PILEUS_ENDPOINT", endpoint), ("PILEUS_PROFILE", profile)):
+        # Commands that this one starts, as ssh does, reach the same cloud.
+        os.environ.update({name: value} if value else {})
+        if not value:
+            os.environ.pop(name, None)
 
 
 @cli.command(cls=_ProviderCommand)
@@ -306,7 +326,9 @@ def host_join(
 @functools.cache
 def commands() -> Callable[[], object]:
     """All of them, put together: much of what a short one takes."""
-    return typer.main.get_command(cli)
+    program = typer.main.get_command(cli)
+    panels.arrange(program)
+    return program
 
 
 def run() -> None:

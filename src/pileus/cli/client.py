@@ -8,10 +8,13 @@ import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from pileus.cli.problem import Problem
+
+if TYPE_CHECKING:
+    from pileus.cli.profiles import Remote
 
 _TIMEOUT = 60.0
 _UPLOAD_TIMEOUT = 3600.0
@@ -24,10 +27,11 @@ class Client:
     Every failure is a Problem that says what the cloud said.
     """
 
-    def __init__(self, url: str, token: str, ca: Path | None = None) -> None:
+    def __init__(self, url: str, token: str, ca: Path | None = None, timeout: float = _TIMEOUT) -> None:
         self.url = url
         self.token = token
         self._ca = ca
+        self._timeout = timeout
 
     def tls(self) -> ssl.SSLContext | None:
         """The context to check the cloud's certificate by: `ca`, else the machine's trust. None for plain HTTP."""
@@ -84,12 +88,12 @@ class Client:
         query: dict[str, str],
         body: Any = None,
         headers: dict[str, str] | None = None,
-        timeout: float = _TIMEOUT,
+        timeout: float | None = None,
     ) -> dict[str, Any]:
         path = "/".join([urlsplit(self.url).path, *(quote(word, safe="") for word in words)])
         target = f"{path}?{urlencode(query)}" if query else path
         headers = {"authorization": f"Bearer {self.token}", **(headers or {})}
-        reply = exchange(self.url, method, target, body, headers, context=self.tls(), timeout=timeout)
+        reply = exchange(self.url, method, target, body, headers, context=self.tls(), timeout=timeout or self._timeout)
         return _read(reply.status, reply.body)
 
 
@@ -169,10 +173,46 @@ def documents(state: Path) -> tuple[dict[str, str], dict[str, str]]:
     return parsed_files[0], parsed_files[1]
 
 
-def connect(state: Path) -> Client:
-    """A client of the cloud in `state`, as its administrator."""
+def connect(state: Path, timeout: float = _TIMEOUT) -> Client:
+    """A client of the cloud in `state`, as its administrator; or of the one that the environment names.
+
+    An answer may take `timeout` seconds. Raises Problem.
+    """
+    there = remote()
+    if there is not None:
+        if state != Path(os.path.abspath(default_state())):  # noqa: PTH100  (as `state_of` does)
+            raise Problem(f"The cloud at {there.url} and the one in {state} are two: give one of them.")
+        return Client(*there, timeout=timeout)
     endpoints, admin = documents(state)
-    return Client(endpoints["rest"], admin["token"], trusted(state))
+    return Client(endpoints["rest"], admin["token"], trusted(state), timeout)
+
+
+def remote() -> Remote | None:
+    """The cloud of PILEUS_ENDPOINT and PILEUS_TOKEN, or of PILEUS_PROFILE; None where neither is set.
+
+    PILEUS_CA is a file of certificates to trust. Raises Problem.
+    """
+    name, url = os.environ.get("PILEUS_PROFILE"), os.environ.get("PILEUS_ENDPOINT", "")
+    if not name and not url:
+        return None
+    from pileus.cli import profiles  # noqa: PLC0415  (commands start quickly)
+
+    if name and url:
+        raise Problem("PILEUS_PROFILE and PILEUS_ENDPOINT name two clouds: unset one of them.")
+    if name:
+        return profiles.remote(name)
+    token, ca = os.environ.get("PILEUS_TOKEN", ""), os.environ.get("PILEUS_CA")
+    if not token:
+        raise Problem(f"The cloud at {url} asks for a token: set PILEUS_TOKEN, or give --profile.")
+    return profiles.Remote(_face(url), token, Path(ca) if ca else None)
+
+
+def _face(url: str) -> str:
+    """The REST face's URL by that of its server, or its own. Raises Problem."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Problem(f"'{url}' is no endpoint: https://cloud.example:8770, say.")
+    return url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1"
 
 
 def trusted(state: Path) -> Path | None:

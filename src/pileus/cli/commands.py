@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
-from pileus.cli.client import connect
+from pileus.cli import completion, nounwords
+from pileus.cli.client import connect, remote
+from pileus.cli.compute import ADDRESS, IMAGE, KEY
 from pileus.cli.credentials import credentials
 from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
 from pileus.cli.limits import limits
 from pileus.cli.networking import NOUNS
 from pileus.cli.nouncommands import app_of
-from pileus.cli.options import Everything, Json, StateOption, show, show_explanation, show_list, state_of
+from pileus.cli.options import Everything, Json, StateOption, show, show_explanation, show_list, show_named, state_of
+from pileus.cli.problem import Problem
+from pileus.cli.rules import rules
+from pileus.cli.tags import tags
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 users = typer.Typer(help="Users.", no_args_is_help=True)
-images = typer.Typer(help="Images.", no_args_is_help=True)
-keys = typer.Typer(help="Key pairs.", no_args_is_help=True)
+images = app_of(IMAGE)
+keys = app_of(KEY)
 cli.add_typer(users, name="user")
 cli.add_typer(credentials, name="credential")
 cli.add_typer(images, name="image")
-addresses = typer.Typer(
-    help="Floating addresses, which lead from the outside network to instances.", no_args_is_help=True
-)
+addresses = app_of(ADDRESS)
 cli.add_typer(keys, name="key")
 cli.add_typer(addresses, name="address")
 cli.add_typer(flavors, name="flavor")
 cli.add_typer(hosts, name="host")
 cli.add_typer(limits, name="limits")
+cli.add_typer(rules, name="rule")
+cli.add_typer(tags, name="tag")
 for noun_commands in NOUNS:
     cli.add_typer(app_of(noun_commands), name=noun_commands.word or noun_commands.kind)
 
@@ -51,9 +57,20 @@ def user_create(
     show(account, as_json=as_json)
 
 
+NounArgument = Annotated[
+    str,
+    typer.Argument(metavar="[NOUN]", help="A noun; by default instance.", autocompletion=completion.kinds),
+]
+InstanceArgument = Annotated[
+    str, typer.Argument(help="An id or a name.", autocompletion=completion.names_of("instances"))
+]
+
+
 @cli.command("list")
 def list_(
-    noun: Annotated[str, typer.Argument(help="instances, images, keypairs, hosts …")] = "instances",
+    noun: Annotated[
+        str, typer.Argument(help="instances, images, keys, hosts …", autocompletion=completion.kinds)
+    ] = "instances",
     *,
     everything: Everything = False,
     as_json: Json = False,
@@ -65,7 +82,12 @@ def list_(
 
 @cli.command()
 def stats(
-    instance: Annotated[str, typer.Argument(help="An id or a name; by default all of the project's.")] = "",
+    instance: Annotated[
+        str,
+        typer.Argument(
+            help="An id or a name; by default all of the project's.", autocompletion=completion.names_of("instances")
+        ),
+    ] = "",
     *,
     everything: Everything = False,
     as_json: Json = False,
@@ -98,38 +120,67 @@ def explain(
 
 @cli.command()
 def rename(
-    noun: Annotated[str, typer.Argument(help="instance, image, network, securitygroup …")],
-    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name.")],
-    name: Annotated[str, typer.Argument(help="The new name.")],
+    words: Annotated[list[str], typer.Argument(metavar="[NOUN] ID NAME", help="An instance, or another noun.")],
     *,
-    state: StateOption = None,
-) -> None:
-    """Give a noun another name."""
-    renamed = connect(state_of(state)).patch(f"{noun.removesuffix('s')}s", ident, body={"name": name})
-    print(f"{renamed['id']}  {renamed['name']}")
-
-
-@cli.command()
-def journal(
-    noun: Annotated[str, typer.Argument(help="instance, which may be left out, image, host …")] = "",
-    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name; by default the whole project.")] = "",
-    *,
-    request: Annotated[str, typer.Option(help="Of the request with this id alone.")] = "",
-    most: Annotated[int, typer.Option(help="How many of the newest lines.")] = 50,
-    everything: Everything = False,
     as_json: Json = False,
     state: StateOption = None,
 ) -> None:
-    """Show the changes that were asked for, and what became of them, the oldest first."""
+    """Give a noun another name."""
+    kind, rest = nounwords.of_words(words, 2)
+    if len(rest) != 2:
+        raise Problem("Say the present name and the new one: pileus rename web www, or pileus rename image web www.")
+    show_named(connect(state_of(state)).patch(f"{kind}s", rest[0], body={"name": rest[1]}), as_json=as_json)
+
+
+@cli.command("journal", hidden=True)
+@cli.command()
+def events(
+    noun: NounArgument = "",
+    ident: Annotated[str, typer.Argument(metavar="ID", help="An id or a name; by default the whole project.")] = "",
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print further lines as they come.")] = False,
+    request: Annotated[str, typer.Option(help="Of the request with this id alone.")] = "",
+    most: Annotated[int, typer.Option("--most", "-n", min=0, max=1000, help="How many of the newest lines.")] = 50,
+    everything: Everything = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --follow an object a line.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Show the journal: the changes that were asked for, and what became of them, the oldest first."""
+    from pileus.cli import events as ways  # noqa: PLC0415  (commands start quickly)
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    kind, ident = (noun, ident) if ident else ("instance", noun)
+    kind, ident = (nounwords.kind(noun), ident) if ident else ("instance", noun)
     query = {"request": request, "all": "1" if everything else "", **({"kind": kind, "id": ident} if ident else {})}
-    page = connect(state_of(state)).get(
-        "journal", limit=str(most), **{key: text for key, text in query.items() if text}
-    )
-    lines = page["journal"][::-1]
+    query = {key: text for key, text in query.items() if text}
+    client = connect(state_of(state))
+    if follow:
+        for line in ways.follow(client, query, most):
+            print(json.dumps(line) if as_json else tables.journal_line(line), flush=True)
+        return
+    lines = ways.JournalFeed(client, query).begin(most)
     print(json.dumps(lines, indent=2) if as_json else tables.journal(lines))
+
+
+@cli.command()
+def top(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame, as without a terminal.")] = False,
+    everything: Everything = False,
+    state: StateOption = None,
+) -> None:
+    """Show the instances that use most, drawn anew every two seconds, until q."""
+    from pileus.cli import top as ways  # noqa: PLC0415  (commands start quickly)
+
+    ways.show(connect(state_of(state)), {"all": "1"} if everything else {}, once=once)
+
+
+@cli.command("map")
+def map_(*, everything: Everything = False, as_json: Json = False, state: StateOption = None) -> None:
+    """Show routers, networks, subnets and instances as a tree."""
+    from pileus.cli import map as ways  # noqa: PLC0415  (commands start quickly)
+
+    entries = ways.tree(ways.lists(connect(state_of(state)), {"all": "1"} if everything else {}))
+    print(json.dumps(list(map(ways.document, entries)), indent=2) if as_json else "\n".join(ways.drawn(entries)))
 
 
 @cli.command()
@@ -158,7 +209,7 @@ def audit(
 
 @cli.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
 def ssh(
-    instance: str,
+    instance: InstanceArgument,
     command: Annotated[Optional[list[str]], typer.Argument(metavar="[CMD]...")] = None,  # noqa: UP045  (typer reads it)
     *,
     identity: Annotated[Optional[Path], typer.Option("-i", help="Private key.")] = None,  # noqa: UP045  (typer reads it)
@@ -173,11 +224,31 @@ def ssh(
 
 
 @cli.command("connect")
-def connect_(instance: str, port: int, *, state: StateOption = None) -> None:
+def connect_(instance: InstanceArgument, port: int, *, state: StateOption = None) -> None:
     """Join standard input and output with a TCP port of an instance."""
     from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
 
     ways.splice(connect(state_of(state)), instance, port)
+
+
+@cli.command()
+def profile(
+    name: Annotated[str, typer.Argument(help="The profile's name.")] = "pileus",
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the profile away.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Write a profile into ~/.aws/config and credentials, for AWS clients and for `pileus --profile NAME`."""
+    from pileus.cli import profiles, shells  # noqa: PLC0415  (commands start quickly)
+
+    where, there = state_of(state), remote()
+    if remove:
+        profiles.remove(name, there.url if there else str(where))
+        print(f"{name}  removed")
+        return
+    written = shells.profile(name, where, there)
+    print("\n".join(map(str, profiles.write(written))))
+    typer.echo(f"pileus: aws --profile {name} ec2 describe-instances, pileus --profile {name} list", err=True)
 
 
 @cli.command()
@@ -197,6 +268,21 @@ def key_create(name: str, *, state: StateOption = None) -> None:
     print(ways.keep_key(name, keypair["private_key"]))
 
 
+@keys.command("import")
+def key_import(
+    name: str,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A public key; `-` is standard input.")],
+    *,
+    as_json: Json = False,
+    state: StateOption = None,
+) -> None:
+    """Register a public key: of OpenSSH's form, or PEM."""
+    from pileus.cli import keys as ways  # noqa: PLC0415  (commands start quickly)
+
+    body = {"name": name, "public_key": ways.public_key(file)}
+    show_named(connect(state_of(state)).post("keypairs", body=body), as_json=as_json)
+
+
 @images.command("add")
 def image_add(
     source: Annotated[str, typer.Argument(metavar="FILE|URL")],
@@ -204,6 +290,7 @@ def image_add(
     name: Annotated[str, typer.Option(help="By default the file's.")] = "",
     login_user: Annotated[str, typer.Option(help="Who logs in by ssh.")] = "root",
     public: Annotated[bool, typer.Option("--public", help="Every project may start from it.")] = False,
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """Add an image: a machine's disk (qcow2, raw), or a container's files (tar, OCI layout, docker archive, LXC)."""
@@ -211,8 +298,7 @@ def image_add(
 
     chosen = name or source.rstrip("/").rpartition("/")[2].partition(".")[0]
     flags = {"public": "true"} if public else {}
-    image = ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags)
-    print(f"{image['id']}  {image['name']}")
+    show_named(ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags), as_json=as_json)
 
 
 @images.command("create")
@@ -222,33 +308,24 @@ def image_create(
     *,
     description: str = "",
     no_reboot: Annotated[bool, typer.Option("--no-reboot", help="Leave it running: as after a power cut.")] = False,
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """Make an image of an instance's root disk; it is pending until its bytes are in the cloud."""
     body = {"instance": instance, "name": name, "description": description, "reboot": not no_reboot}
-    image = connect(state_of(state)).post("images", "capture", body=body)
-    print(f"{image['id']}  {image['name']}")
-
-
-@images.command("list")
-def image_list(*, state: StateOption = None) -> None:
-    """List the images."""
-    show_list("images", state)
-
-
-@addresses.command("list")
-def address_list(*, state: StateOption = None) -> None:
-    """List the project's addresses, and what has them."""
-    show_list("floatingips", state)
+    show_named(connect(state_of(state)).post("images", "capture", body=body), as_json=as_json)
 
 
 @addresses.command("allocate")
 def address_allocate(
-    address: Annotated[str, typer.Argument(help="By default the lowest free one.")] = "", *, state: StateOption = None
+    address: Annotated[str, typer.Argument(help="By default the lowest free one.")] = "",
+    *,
+    as_json: Json = False,
+    state: StateOption = None,
 ) -> None:
     """Keep an address of the outside network; it is printed."""
     floating = connect(state_of(state)).post("floatingips", body={"address": address})
-    print(f"{floating['id']}  {floating['address']}")
+    _show_address(floating, "id", "address", as_json=as_json)
 
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address, or its id.")]
@@ -256,23 +333,28 @@ AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The add
 
 @addresses.command("associate")
 def address_associate(
-    address: AddressArgument,
-    instance: Annotated[str, typer.Argument(help="An id or a name.")],
-    *,
-    state: StateOption = None,
+    address: AddressArgument, instance: InstanceArgument, *, as_json: Json = False, state: StateOption = None
 ) -> None:
     """Give an address to an instance; from another one if that has it."""
-    floating = connect(state_of(state)).post("floatingips", address, "associate", body={"instance": instance})
-    print(f"{floating['address']}  {floating['instance']}  {floating['private']}")
+    client = connect(state_of(state))
+    floating = client.post("floatingips", address, "associate", body={"instance": instance})
+    _show_address(floating, "address", "instance", "private", as_json=as_json)
 
 
 @addresses.command("disassociate")
-def address_disassociate(address: AddressArgument, *, state: StateOption = None) -> None:
+def address_disassociate(address: AddressArgument, *, as_json: Json = False, state: StateOption = None) -> None:
     """Take an address from the instance that has it; it stays the project's."""
-    connect(state_of(state)).post("floatingips", address, "disassociate")
+    floating = connect(state_of(state)).post("floatingips", address, "disassociate")
+    _show_address(floating, "id", "address", as_json=as_json)
 
 
 @addresses.command("release")
-def address_release(address: AddressArgument, *, state: StateOption = None) -> None:
+def address_release(address: AddressArgument, *, as_json: Json = False, state: StateOption = None) -> None:
     """Give an address back to the cloud."""
     connect(state_of(state)).delete("floatingips", address)
+    print(json.dumps({"id": address, "deleted": True}) if as_json else f"{address}  released")
+
+
+def _show_address(floating: Mapping[str, Any], *fields: str, as_json: bool) -> None:
+    words = (floating[field] for field in fields)
+    print(json.dumps(floating, indent=2) if as_json else "  ".join(words))

@@ -7,17 +7,13 @@ from typing import Annotated, Any, Optional
 import typer
 
 from pileus.cli.client import connect
-from pileus.cli.options import Add, Json, Remove, StateOption, show_list, state_of
+from pileus.cli.compute import FLAVOR
+from pileus.cli.nouncommands import app_of
+from pileus.cli.options import Add, Remove, StateOption, state_of
 
-flavors = typer.Typer(help="Flavors, the sizes of instances.", no_args_is_help=True)
+flavors = app_of(FLAVOR)
 
 Name = Annotated[str, typer.Argument(metavar="FLAVOR", help="Its name, or its id.")]
-
-
-@flavors.command("list")
-def list_(*, as_json: Json = False, state: StateOption = None) -> None:
-    """List the flavors: their processors, MiB of memory, GiB of disk, and the traits that they demand of hosts."""
-    show_list("flavors", state, as_json=as_json)
 
 
 @flavors.command()

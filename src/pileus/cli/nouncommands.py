@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from pileus.cli.client import connect
-from pileus.cli.options import Everything, Json, StateOption, show_explanation, show_list, state_of
+from pileus.cli.completion import names_of
+from pileus.cli.options import Everything, Json, StateOption, show_explanation, show_list, show_named, state_of
 from pileus.cli.problem import Problem
 
 
@@ -40,26 +42,33 @@ class NounCommand(NamedTuple):
 
 
 class NounCommands(NamedTuple):
-    """All commands of a noun beside `list`, `show` and `delete`; the one named `create` makes it."""
+    """All commands of a noun beside `list`, `show`, `rename` and `delete`; the one named `create` makes it.
+
+    A noun that `stays` has no `delete`.
+    """
 
     kind: str
     says: str
     commands: Sequence[NounCommand] = ()
     word: str = ""
+    stays: bool = False
 
 
 TAGS = Field("tags", "A tag, KEY=VALUE; may be said again for more.", list, option="tag")
 
 
 def app_of(noun: NounCommands) -> typer.Typer:
-    """The commands of a noun, which are made when one of them is used: other commands start quickly."""
+    """The commands of a noun, which are made when one of them is used: other commands start quickly.
+
+    Commands that are added to it, and are not rows of a table, take the place of those of the same name.
+    """
 
     class LateGroup(TyperGroup):
         """A group whose commands are looked up late."""
 
         @functools.cached_property
         def _made(self) -> dict[str, Any]:
-            return dict(typer.main.get_group(_app(noun)).commands)
+            return {**typer.main.get_group(_app(noun)).commands, **self._added}
 
         @property
         def commands(self) -> MutableMapping[str, Any]:
@@ -67,12 +76,15 @@ def app_of(noun: NounCommands) -> typer.Typer:
 
         @commands.setter
         def commands(self, commands: MutableMapping[str, Any]) -> None:
-            """Nothing is known when the group is made."""
+            """The others are not known when the group is made."""
+            self._added = dict(commands)
 
     return typer.Typer(cls=LateGroup, help=noun.says, no_args_is_help=True)
 
 
 def _app(noun: NounCommands) -> typer.Typer:
+    from pileus.model.nouns import NOUNS  # noqa: PLC0415  (commands start quickly)
+
     app, plural = typer.Typer(), f"{noun.kind}s"
 
     @app.command("list")
@@ -80,26 +92,28 @@ def _app(noun: NounCommands) -> typer.Typer:
         """List them."""
         show_list(plural, state, everything=everything, as_json=as_json)
 
-    @app.command("show")
-    def show_(
-        ident: Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name.")],
-        *,
-        as_json: Json = False,
-        state: StateOption = None,
-    ) -> None:
+    def show_(ident: str, *, as_json: bool, state: Path | None) -> None:
         """Show one, its journal, and what it waits for."""
         show_explanation(noun.kind, ident, state, as_json=as_json)
 
-    @app.command("delete")
-    def delete_(
-        ident: Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name.")], *, state: StateOption = None
-    ) -> None:
-        """Delete one that nothing uses."""
-        connect(state_of(state)).delete(plural, ident)
-        print(f"{ident}  deleted")
+    def rename_(ident: str, name: str, *, as_json: bool, state: Path | None) -> None:
+        """Give it another name."""
+        show_named(connect(state_of(state)).patch(plural, ident, body={"name": name}), as_json=as_json)
 
+    def delete_(idents: list[str], *, as_json: bool, state: Path | None) -> None:
+        """Delete one that nothing uses, or several."""
+        client = connect(state_of(state))
+        for ident in idents:
+            client.delete(plural, ident)
+            print(json.dumps({"id": ident, "deleted": True}) if as_json else f"{ident}  deleted")
+
+    app.command("show")(_signed(show_, [_ident(plural)]))
     for command in noun.commands:
         app.command(command.name, help=command.says)(_function(plural, command))
+    if NOUNS[noun.kind].RENAMED:
+        app.command("rename")(_signed(rename_, [_ident(plural), _argument(Field("name", "The new name."))]))
+    if not noun.stays:
+        app.command("delete")(_signed(delete_, [_ident(plural, several=True)]))
     return app
 
 
@@ -113,39 +127,61 @@ def _function(plural: str, command: NounCommand) -> Callable[..., None]:
         body = {field.name: _value(field, values[field.name]) for field in command.fields}
         body = {name: value for name, value in body.items() if value is not None}
         path = [plural] if makes else [plural, ident, *words]
-        document = connect(state_of(state)).post(*path, body=body)
-        line = "  ".join(filter(None, [document["id"], document["name"]]))
-        print(json.dumps(document, indent=2) if as_json else line)
+        show_named(connect(state_of(state)).post(*path, body=body), as_json=as_json)
 
-    keyword, positional = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    named = typer.Argument(metavar="ID", help="Its id, or its name.")
-    parameters = [] if makes else [inspect.Parameter("ident", positional, annotation=Annotated[str, named])]
-    for field in command.fields:
-        if field.required:
-            hint: Any = Annotated[field.kind, typer.Argument(help=field.help, show_default=False)]
-            parameters.append(inspect.Parameter(field.name, positional, annotation=hint))
-    for field in command.fields:
-        if not field.required:
-            # Typer reads the annotations at run time.
-            kind: Any = list[str] if field.kind is list else field.kind
-            flag = f"--{field.option or field.name.replace('_', '-')}"
-            names = [f"{flag}/--no-{flag[2:]}"] if field.kind is bool else [flag]
-            hint = Annotated[kind | None, typer.Option(*names, help=field.help, show_default=False)]
-            parameters.append(inspect.Parameter(field.name, keyword, annotation=hint, default=None))
-    parameters.append(inspect.Parameter("as_json", keyword, annotation=Json, default=False))
-    parameters.append(inspect.Parameter("state", keyword, annotation=StateOption, default=None))
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions may have one
-    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    parameters = [] if makes else [_ident(plural)]
+    parameters += [_argument(field) for field in command.fields if field.required]
+    parameters += [_option(field) for field in command.fields if not field.required]
+    return _signed(run, parameters)
+
+
+def _signed(run: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+    """The function with these parameters, `--json` and `--state`, as Typer reads them."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter("as_json", keyword, annotation=Json, default=False),
+        inspect.Parameter("state", keyword, annotation=StateOption, default=None),
+    ]
+    run.__signature__ = inspect.Signature([*parameters, *shared])  # type: ignore[attr-defined]  # functions may have one
+    run.__annotations__ = {each.name: each.annotation for each in (*parameters, *shared)}
     return run
+
+
+def _ident(plural: str, *, several: bool = False) -> inspect.Parameter:
+    """The argument that names one of the nouns, or `several` of them."""
+    named = typer.Argument(metavar="ID", help="Its id, or its name.", autocompletion=names_of(plural))
+    hint: Any = Annotated[list[str], named] if several else Annotated[str, named]
+    return inspect.Parameter("idents" if several else "ident", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=hint)
+
+
+def _argument(field: Field) -> inspect.Parameter:
+    """The argument for a field that a body must have."""
+    kind: Any = list[str] if field.kind is list else field.kind
+    hint = Annotated[kind, typer.Argument(help=field.help, show_default=False)]
+    return inspect.Parameter(field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=hint)
+
+
+def _option(field: Field) -> inspect.Parameter:
+    """The option for a field that a body may have."""
+    kind: Any = list[str] if field.kind is list else field.kind
+    flag = f"--{field.option or field.name.replace('_', '-')}"
+    names = [f"{flag}/--no-{flag[2:]}"] if field.kind is bool else [flag]
+    hint = Annotated[kind | None, typer.Option(*names, help=field.help, show_default=False)]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=None)
 
 
 def _value(field: Field, value: Any) -> Any:
     """The value of a body's field by its option. Raises Problem."""
     if field is TAGS:
-        pairs = [each.partition("=") for each in value or ()]
-        if any(not sign for _, sign, _ in pairs):
-            raise Problem("A tag is written KEY=VALUE.")
-        return {key: text for key, _, text in pairs} or None
+        return tags_of(value or ()) or None
     if field.members and value is not None:
         return [{field.members: each} for each in value]
     return value or None if field.kind is list else value
+
+
+def tags_of(words: Iterable[str]) -> dict[str, str]:
+    """The tags that words like KEY=VALUE say. Raises Problem."""
+    pairs = [word.partition("=") for word in words]
+    if any(not sign for _, sign, _ in pairs):
+        raise Problem("A tag is written KEY=VALUE.")
+    return {key: text for key, _, text in pairs}

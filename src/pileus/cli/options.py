@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
+from pileus.cli import nounwords
 from pileus.cli.client import connect, default_state
 
 StateOption = Annotated[
@@ -42,17 +43,24 @@ def show(fields: Mapping[str, str], *, as_json: bool) -> None:
     print(json.dumps(fields, indent=2) if as_json else "\n".join(lines))
 
 
+def show_named(noun: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the id and the name of a noun, or the whole of it as JSON."""
+    line = "  ".join(filter(None, [noun["id"], noun["name"]]))
+    print(json.dumps(noun, indent=2) if as_json else line)
+
+
 def show_list(nouns: str, state: Path | None, *, everything: bool = False, as_json: bool = False) -> None:
     """Print all nouns of one kind, as a table or as JSON; with `everything` those of every project."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    documents = connect(state_of(state)).all(nouns, **({"all": "1"} if everything else {}))
-    print(json.dumps(documents, indent=2) if as_json else tables.table(nouns.removesuffix("s"), documents))
+    plural = nounwords.plural(nouns)
+    documents = connect(state_of(state)).all(plural, **({"all": "1"} if everything else {}))
+    print(json.dumps(documents, indent=2) if as_json else tables.table(plural.removesuffix("s"), documents))
 
 
 def show_explanation(kind: str, ident: str, state: Path | None, *, as_json: bool) -> None:
     """Print a noun, its journal and what it waits for, in words or as JSON."""
     from pileus.cli import tables  # noqa: PLC0415  (commands start quickly)
 
-    document = connect(state_of(state)).get("explain", kind, ident)
+    document = connect(state_of(state)).get("explain", nounwords.kind(kind), ident)
     print(json.dumps(document, indent=2) if as_json else tables.explanation(document))

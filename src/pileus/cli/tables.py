@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pileus.cli import colours
 from pileus.cli.mcc.plain import plain
 from pileus.model.within import WITHIN_CLOUD
 
@@ -63,12 +63,17 @@ def table(kind: str, nouns: Sequence[Mapping[str, Any]]) -> str:
 
 
 def lined(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of as many cells each, in columns."""
+    """Rows of as many cells each, in columns; the first is the heading. A terminal has colours."""
     rows = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        if colours.enabled():
+            styles = [colours.style_of(rows[0][at], row[at]) if number else colours.HEADING for at in range(len(row))]
+            cells = [colours.painted(cell, style) for cell, style in zip(cells, styles, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 JOURNAL = ("id", "at", "verb", "uuid", "user", "face", "request", "outcome", "detail")
@@ -80,24 +85,72 @@ def journal(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def explanation(document: Mapping[str, Any]) -> str:
-    """One noun: what it waits for first, then its three parts and its journal."""
+    """One noun: what it waits for first, then its tags, its three parts and its journal."""
     title = f"{document['kind']} {document['id']}" + (f" ({plain(document['name'])})" if document["name"] else "")
     state = f", {document['state']}" if "state" in document else ""
     lines = [f"{title}{state}", "", "waits for"]
     lines += [f"  {plain(wait)}" for wait in document["waits_for"]]
     if document.get("due"):
         lines.append(f"  looked at next {_ago(document['due'])}")
-    for part in ("wanted", "assigned", "seen"):
-        if document[part]:
-            shown = json.dumps(document[part], indent=2).splitlines()[1:-1]
-            lines += ["", part, *shown]
+    for part in ("tags", "wanted", "assigned", "seen"):
+        if document.get(part):
+            lines += ["", part, *outlined(document[part], "  ")]
     lines += ["", "journal"]
-    for row in document["journal"]:
-        detail = f" {plain(row['detail'])}" if row["detail"] else ""
-        lines.append(
-            f"  {_moment(row['at'])}  {row['verb']}  by {plain(row['user'])} ({row['face']})  {row['outcome']}{detail}"
-        )
+    lines += [f"  {journal_line(line)}" for line in document["journal"]]
     return "\n".join(lines)
+
+
+def outlined(value: Mapping[str, Any] | Sequence[Any], indent: str = "") -> list[str]:
+    """A document as lines: a field a line, and what has parts in lines below it.
+
+    Fields that are empty share one line at the end. Lists of plain values are one line; of others each item begins
+    with a dash.
+    """
+    if not isinstance(value, Mapping):
+        lines: list[str] = []
+        for item in value:
+            first, *more = outlined(item, f"{indent}  ") if _has_parts(item) else [f"{indent}  {_plain_value(item)}"]
+            lines += [f"{indent}- {first.strip()}", *more]
+        return lines
+    flat = {key: part for key, part in value.items() if not _has_parts(part) and not _empty(part)}
+    width = max((len(plain(key)) for key in flat), default=0)
+    lines = [f"{indent}{plain(key).ljust(width)}  {_plain_value(part)}" for key, part in flat.items()]
+    for key, part in value.items():
+        if _has_parts(part):
+            lines += [f"{indent}{plain(key)}", *outlined(part, f"{indent}  ")]
+    empty = [plain(key) for key, part in value.items() if _empty(part)]
+    return [*lines, *([f"{indent}empty: {', '.join(empty)}"] if empty else [])] or [f"{indent}-"]
+
+
+def _empty(value: Any) -> bool:
+    return value is None or value in ("", [], {})
+
+
+def _has_parts(value: Any) -> bool:
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    nested = any(isinstance(item, Mapping | list) for item in items)
+    return bool(value) and (isinstance(value, Mapping) or nested)
+
+
+def _plain_value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain_value, value)) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = "-" if _empty(value) else plain(str(value))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters; --json shows all)"
+
+
+_LONGEST = 200
+
+
+def journal_line(line: Mapping[str, Any]) -> str:
+    """One line of the journal as a sentence: when, which change, by whom, and its outcome."""
+    detail = f" {plain(line['detail'])}" if line["detail"] else ""
+    outcome = line["outcome"]
+    if colours.enabled():
+        outcome = colours.painted(outcome, colours.style_of("OUTCOME", outcome))
+    return f"{moment(line['at'])}  {line['verb']}  by {plain(line['user'])} ({line['face']})  {outcome}{detail}"
 
 
 def _cell(noun: Mapping[str, Any], column: str) -> str:
@@ -114,13 +167,14 @@ def _cell(noun: Mapping[str, Any], column: str) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     if column.rpartition(".")[2] in _TIMES:
-        return _moment(value)
+        return moment(value)
     if column == "virtual_size":
         return f"{value / (1 << 30):.1f}G"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _moment(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """A time as people read it here."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 

@@ -109,7 +109,21 @@ def by_any(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
     own = [noun for noun in named if noun.project == caller.project] or named
     if len(own) == 1:
         return own[0]
-    raise not_found(cls, [ident], " (or more than one has this name: use the id)" if own else "")
+    if own:
+        raise _ambiguous(cls, ident, own)
+    raise not_found(cls, [ident])
+
+
+_MOST_NAMED = 5
+"""How many ids the error for an ambiguous name lists."""
+
+
+def _ambiguous(cls: type[Noun], name: str, nouns: Sequence[Noun]) -> NotFound:
+    """The error for a name that several nouns have, with their ids."""
+    ids = [noun.ec2_id for noun in nouns]
+    listed = ", ".join(ids[:_MOST_NAMED]) + (", …" if len(ids) > _MOST_NAMED else "")
+    text = f"{len(ids)} {cls.KIND}s are called '{name}': {listed}. Use an id."
+    return NotFound(text, noun=cls.KIND, ident=name, reason="ambiguous")
 
 
 def _named(caller: Caller, tx: Reader, cls: type[N], name: str) -> list[N]:

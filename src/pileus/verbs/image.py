@@ -23,6 +23,7 @@ from pileus.model.image import (
     kind_of,
     shared_with,
 )
+from pileus.model.image import Assigned, Image, Seen, Wanted, content, gibibytes, imported, kind_of
 from pileus.model.instance import Instance
 from pileus.model.noun import project_scope
 from pileus.model.project import Project
@@ -229,6 +230,39 @@ def modify(caller: Caller, core: Core, uuid: str, change: ImageChange) -> Image:
         image = tx.want(image, wanted)
         tx.add_journal_line(caller, image, "image.modify", goal=image.generation, outcome="done")
         return image
+
+
+class ImageCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of a copy; without a description it has that of its source."""
+
+    name: Name
+    description: Description | None = None
+    tags: Tags = {}
+
+
+def copy(caller: Caller, core: Core, uuid: str, request: ImageCopy) -> Image:
+    """Register an image of the caller's project with the bytes of one that the caller may launch from.
+
+    The copy is private and outlives its source; the bytes are stored once. Raises NotFound; Conflict for an image whose
+    bytes are not there yet; Duplicate for a name that the project's other images have; InvalidValue; QuotaExceeded.
+    """
+    sizes.check(request)
+    check_name(request.name)
+    with core.store.write() as tx:
+        original = imported(usable(caller, tx, uuid))
+        if any(not other.wanted.gone for other in tx.list(Image, project=caller.project, name=request.name)):
+            text = f"The project has an image '{request.name}' already."
+            raise Duplicate(text, noun="image", ident=request.name, reason="name")
+        description = original.wanted.description if request.description is None else request.description
+        wanted = msgspec.structs.replace(
+            original.wanted, public=False, accounts=(), snapshot_tags={}, description=description
+        )
+        duplicate = Image(
+            uuid=new_uuid(), project=caller.project, name=request.name, tags=dict(request.tags), wanted=wanted
+        )
+        duplicate = tx.add(duplicate)
+        tx.add_journal_line(caller, duplicate, "image.copy", outcome="done", detail=original.uuid)
+        return duplicate
 
 
 def one(caller: Caller, core: Core, uuid: str) -> Image:

@@ -14,6 +14,8 @@ from pileus.model.image import Image, content, state
 from pileus.model.instance import Instance, failed
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
+from pileus.model.router import Router
+from pileus.model.securitygroup import SecurityGroup
 from pileus.model.statistics import Statistics
 from pileus.model.user import User
 from pileus.rules import find
@@ -207,14 +209,29 @@ _SHOWN: dict[str, Callable[[Core, Reader, Sequence[Any]], list[dict[str, Any]]]]
 
 
 def one(caller: Caller, tx: Reader, cls: type[N], ident: str) -> N:
-    """The noun that a person means, by id (tombstones too) or, if it lives, by name; NotFound otherwise."""
+    """The noun that a person means, by id (tombstones too) or, if it lives, by name; NotFound otherwise.
+
+    Of groups of one name the group of the project's default router is meant, as in a launch.
+    """
     for noun in (*tx.by_ec2(cls, [ident]).values(), *tx.many(cls, [ident]).values()):
         if _shown(caller, noun):
             return noun
-    living_noun = find.by_any(caller, tx, cls, ident)
+    try:
+        living_noun = find.by_any(caller, tx, cls, ident)
+    except NotFound as error:
+        if error.reason != "ambiguous" or cls is not SecurityGroup:
+            raise
+        groups = [noun for noun in tx.list(cls, project=caller.project, name=ident) if _of_default_router(tx, noun)]
+        if not groups:
+            raise
+        living_noun = groups[0]
     if not _shown(caller, living_noun):
         raise find.not_found(cls, [ident])
     return living_noun
+
+
+def _of_default_router(tx: Reader, group: Noun) -> bool:
+    return bool(group.wanted.router) and tx.need(Router, group.wanted.router).wanted.default
 
 
 def uuid_of(request: TypedRequest, cls: type[N], ident: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from pileus.faces.rest import documents, launch, lists, networking
+from pileus.faces.rest import changes, documents, launch, lists, networking
 from pileus.faces.rest.explain import explain
 from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model import addresses, quota
@@ -416,6 +416,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "doctor/adopt", _adopt, "Take in an instance that no row knows.", Adoption, 201),
     Route("DELETE", "doctor/{kind}/{uuid}", _sweep, "Have the network engine, or the hosts, forget what is gone."),
     *networking.ROUTES,
+    *changes.ROUTES,
     Route("GET", "{nouns}", lists.nouns, "The nouns of one kind, oldest first."),
     Route("GET", "{nouns}/{id}", _show, "One noun, by id or name."),
     RENAME,
