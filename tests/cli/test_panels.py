@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pileus.app.main import commands
 from pileus.cli import panels
+
+STREAMS = frozenset({"ssh", "shell", "exec", "cp", "forward", "console", "logs", "connect", "top"})
+"""Commands whose output is a stream, or a terminal's."""
+
+NO_DOCUMENT = panels.LOCAL - {"audit", "doctor"} | {
+    "profile",
+    "image build",
+    "host run",
+    "host join",
+    "credential delete",
+}
+"""Commands that print no noun: most are about this machine."""
+
+
+def leaves(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every command that can be given, by its words."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, (*words, name))
+        elif not command.hidden:
+            yield " ".join((*words, name)), command
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +56,12 @@ def test_groups_come_in_their_order(program: Any) -> None:
 
 def test_the_commands_of_this_machine_are_there(program: Any) -> None:
     assert program.commands.keys() >= panels.LOCAL
+
+
+def test_every_command_about_nouns_prints_json(program: Any) -> None:
+    without = {
+        words
+        for words, command in leaves(program)
+        if not any("--json" in parameter.opts for parameter in command.params)
+    }
+    assert without <= STREAMS | NO_DOCUMENT

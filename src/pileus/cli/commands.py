@@ -155,7 +155,7 @@ def events(
     client = connect(state_of(state))
     if follow:
         for line in ways.follow(client, query, most):
-            print(json.dumps(line) if as_json else tables.journal_line(line), flush=True)
+            print(json.dumps(line) if as_json else tables.journal_line(line, line["noun"]), flush=True)
         return
     lines = ways.JournalFeed(client, query).begin(most)
     print(json.dumps(lines, indent=2) if as_json else tables.journal(lines))
@@ -252,20 +252,22 @@ def profile(
 
 
 @cli.command()
-def env(*, state: StateOption = None) -> None:
+def env(*, as_json: Json = False, state: StateOption = None) -> None:
     """Print what a shell needs for AWS clients: eval "$(pileus env)"."""
     from pileus.cli import shells  # noqa: PLC0415  (commands start quickly)
 
-    print(shells.exports(state_of(state)))
+    where = state_of(state)
+    print(json.dumps(shells.environment(where), indent=2) if as_json else shells.exports(where))
 
 
 @keys.command("create")
-def key_create(name: str, *, state: StateOption = None) -> None:
+def key_create(name: str, *, as_json: Json = False, state: StateOption = None) -> None:
     """Make a key pair and keep its private key where `pileus ssh` looks for it."""
     from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
 
     keypair = connect(state_of(state)).post("keypairs", body={"name": name})
-    print(ways.keep_key(name, keypair["private_key"]))
+    file = ways.keep_key(name, keypair["private_key"])
+    print(json.dumps({"id": keypair["id"], "name": name, "file": str(file)}, indent=2) if as_json else file)
 
 
 @keys.command("import")

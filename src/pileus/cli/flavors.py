@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Optional
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from pileus.cli.client import connect
 from pileus.cli.compute import FLAVOR
 from pileus.cli.nouncommands import app_of
-from pileus.cli.options import Add, Remove, StateOption, state_of
+from pileus.cli.options import Add, Json, Remove, StateOption, state_of
 
 flavors = app_of(FLAVOR)
 
@@ -28,31 +29,35 @@ def create(
         Optional[list[str]],  # noqa: UP045  (typer reads it)
         typer.Option(help="What a host has to have; may be said again for more.", show_default=False),
     ] = None,
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """Make a flavor, for administrators; its name never means another size."""
     size = {"vcpus": vcpus, "memory": memory, "disk": disk, "kind": "container" if container else "machine"}
-    _told(connect(state_of(state)).post("flavors", body={"name": name, **size, "traits": trait or []}))
+    _show(connect(state_of(state)).post("flavors", body={"name": name, **size, "traits": trait or []}), as_json=as_json)
 
 
 @flavors.command()
-def traits(flavor: Name, *, add: Add = None, remove: Remove = None, state: StateOption = None) -> None:
+def traits(
+    flavor: Name, *, add: Add = None, remove: Remove = None, as_json: Json = False, state: StateOption = None
+) -> None:
     """Change what it demands of hosts, from the next launch on; prints all that it demands."""
     body = {"add": add or [], "remove": remove or []}
-    _told(connect(state_of(state)).post("flavors", flavor, "traits", body=body))
+    _show(connect(state_of(state)).post("flavors", flavor, "traits", body=body), as_json=as_json)
 
 
 @flavors.command()
-def retire(flavor: Name, *, state: StateOption = None) -> None:
+def retire(flavor: Name, *, as_json: Json = False, state: StateOption = None) -> None:
     """Launch nothing in it any more; instances that have it keep it."""
-    _told(connect(state_of(state)).post("flavors", flavor, "retire"))
+    _show(connect(state_of(state)).post("flavors", flavor, "retire"), as_json=as_json)
 
 
 @flavors.command()
-def offer(flavor: Name, *, state: StateOption = None) -> None:
+def offer(flavor: Name, *, as_json: Json = False, state: StateOption = None) -> None:
     """Offer it again."""
-    _told(connect(state_of(state)).post("flavors", flavor, "offer"))
+    _show(connect(state_of(state)).post("flavors", flavor, "offer"), as_json=as_json)
 
 
-def _told(flavor: dict[str, Any]) -> None:
-    print("  ".join([flavor["name"], *flavor["wanted"]["traits"], *["retired"] * flavor["wanted"]["retired"]]))
+def _show(flavor: dict[str, Any], *, as_json: bool) -> None:
+    words = [flavor["name"], *flavor["wanted"]["traits"], *["retired"] * flavor["wanted"]["retired"]]
+    print(json.dumps(flavor, indent=2) if as_json else "  ".join(words))

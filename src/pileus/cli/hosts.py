@@ -34,37 +34,45 @@ def show(host: Name, *, as_json: Json = False, state: StateOption = None) -> Non
 
 
 @hosts.command()
-def drain(host: Name, *, state: StateOption = None) -> None:
+def drain(host: Name, *, as_json: Json = False, state: StateOption = None) -> None:
     """Give it no new instances; those that it has run on."""
-    _told(connect(state_of(state)).post("hosts", host, "drain"))
+    _show_state(connect(state_of(state)).post("hosts", host, "drain"), as_json=as_json)
 
 
 @hosts.command()
-def activate(host: Name, *, state: StateOption = None) -> None:
+def activate(host: Name, *, as_json: Json = False, state: StateOption = None) -> None:
     """Give it new instances again."""
-    _told(connect(state_of(state)).post("hosts", host, "activate"))
+    _show_state(connect(state_of(state)).post("hosts", host, "activate"), as_json=as_json)
 
 
 @hosts.command()
-def maintenance(host: Name, *, state: StateOption = None) -> None:
+def maintenance(host: Name, *, as_json: Json = False, state: StateOption = None) -> None:
     """Drain it, and let it be silent: nobody complains. Its instances are not moved; stop them before it goes down."""
-    _told(connect(state_of(state)).post("hosts", host, "maintenance"))
+    _show_state(connect(state_of(state)).post("hosts", host, "maintenance"), as_json=as_json)
 
 
 @hosts.command()
 def overcommit(
-    host: Name, *, vcpus: Ratio = None, memory: Ratio = None, disk: Ratio = None, state: StateOption = None
+    host: Name,
+    *,
+    vcpus: Ratio = None,
+    memory: Ratio = None,
+    disk: Ratio = None,
+    as_json: Json = False,
+    state: StateOption = None,
 ) -> None:
     """Set how many times over its processors, memory and disk are given away."""
     body = {"vcpus": vcpus, "memory": memory, "disk": disk}
-    _told(connect(state_of(state)).post("hosts", host, "overcommit", body=body))
+    _show_state(connect(state_of(state)).post("hosts", host, "overcommit", body=body), as_json=as_json)
 
 
 @hosts.command()
-def traits(host: Name, *, add: Add = None, remove: Remove = None, state: StateOption = None) -> None:
+def traits(
+    host: Name, *, add: Add = None, remove: Remove = None, as_json: Json = False, state: StateOption = None
+) -> None:
     """Give it traits that flavors may demand (ssd, gpu:a100), or take some from it; prints all that it has."""
     document = connect(state_of(state)).post("hosts", host, "traits", body={"add": add or [], "remove": remove or []})
-    print("  ".join([document["name"], *document["traits"]]))
+    _show(document, *document["traits"], as_json=as_json)
 
 
 @hosts.command()
@@ -72,11 +80,12 @@ def remove(
     host: Name,
     *,
     forget: Annotated[bool, typer.Option("--forget", help="It is lost for good; its instances stay, faulted.")] = False,
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """Take a host that holds nothing out of the cloud."""
     gone = connect(state_of(state)).post("hosts", host, "remove", body={"forget": forget})
-    print(f"{gone['name']}  removed")
+    _show(gone, "removed", as_json=as_json)
 
 
 @hosts.command()
@@ -85,8 +94,13 @@ def admit(host: Annotated[str, typer.Argument(metavar="HOST")], *, state: StateO
     connect(state_of(state)).post("hosts", host, "admit")
 
 
-def _told(host: dict[str, Any]) -> None:
-    print(f"{host['name']}  {host['state']}")
+def _show(host: dict[str, Any], *words: str, as_json: bool) -> None:
+    """Print a host's name and these words, or the whole of it as JSON."""
+    print(json.dumps(host, indent=2) if as_json else "  ".join([host["name"], *words]))
+
+
+def _show_state(host: dict[str, Any], *, as_json: bool) -> None:
+    _show(host, host["state"], as_json=as_json)
 
 
 @hosts.command()

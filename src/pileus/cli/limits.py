@@ -15,10 +15,10 @@ limits = typer.Typer(help="Quotas and bounds.", invoke_without_command=True)
 
 
 @limits.callback()
-def limits_(context: typer.Context, *, state: StateOption = None) -> None:
+def limits_(context: typer.Context, *, as_json: Json = False, state: StateOption = None) -> None:
     """Show what the administrator's project may use, unless a command says otherwise."""
     if context.invoked_subcommand is None:
-        show_(state=state)
+        show_(as_json=as_json, state=state)
 
 
 @limits.command("show")
@@ -56,6 +56,7 @@ def set_(
     project: str,
     amounts: Annotated[list[str], typer.Argument(metavar="RESOURCE=N...", help="N may be `none`: any amount.")],
     *,
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """Give a project other limits; what it uses already stays."""
@@ -66,4 +67,4 @@ def set_(
             raise Problem(f"'{each}' is not RESOURCE=N, as in images=20 or images=none.")
         changed[resource] = None if amount == "none" else int(amount)
     connect(state_of(state)).post("projects", project, "limits", body={"limits": changed})
-    show_(project, state=state)
+    show_(project, as_json=as_json, state=state)

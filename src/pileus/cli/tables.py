@@ -76,7 +76,7 @@ def lined(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-JOURNAL = ("id", "at", "verb", "uuid", "user", "face", "request", "outcome", "detail")
+JOURNAL = ("id", "at", "verb", "noun", "user", "face", "request", "outcome", "detail")
 
 
 def journal(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -144,13 +144,14 @@ def _plain_value(value: Any) -> str:
 _LONGEST = 200
 
 
-def journal_line(line: Mapping[str, Any]) -> str:
-    """One line of the journal as a sentence: when, which change, by whom, and its outcome."""
+def journal_line(line: Mapping[str, Any], noun: str = "") -> str:
+    """One line of the journal as a sentence: when, which change, of which `noun`, by whom, and its outcome."""
     detail = f" {plain(line['detail'])}" if line["detail"] else ""
     outcome = line["outcome"]
     if colours.enabled():
         outcome = colours.painted(outcome, colours.style_of("OUTCOME", outcome))
-    return f"{moment(line['at'])}  {line['verb']}  by {plain(line['user'])} ({line['face']})  {outcome}{detail}"
+    change = "  ".join(filter(None, [moment(line["at"]), line["verb"], noun]))
+    return f"{change}  by {plain(line['user'])} ({line['face']})  {outcome}{detail}"
 
 
 def _cell(noun: Mapping[str, Any], column: str) -> str:

@@ -26,6 +26,11 @@ def sibling_uuid(uuid: str) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
+def public_id(prefix: str, uuid: str) -> str:
+    """The id of a noun in Amazon's form: prefix, a dash, the first 17 hex digits of the uuid."""
+    return f"{prefix}-{uuid.replace('-', '')[:17]}"
+
+
 def new_ec2(prefix: str) -> str:
     """A random id of Amazon's form, for things that are not nouns (reservations, rules)."""
     return f"{prefix}-{secrets.token_hex(9)[:17]}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, ge
 import msgspec
 
 from pileus.model import bounds, tag
+from pileus.model.ids import public_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,7 +120,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ec2_id(self) -> str:
         """Amazon's form of the id: prefix, a dash, the first 17 hex digits of the uuid."""
-        return f"{self.PREFIX}-{self.uuid.replace('-', '')[:17]}"
+        return public_id(self.PREFIX, self.uuid)
 
     @property
     def label(self) -> str:

@@ -10,6 +10,8 @@ import msgspec
 from pileus.faces.rest import documents
 from pileus.model import listing as pages
 from pileus.model.errors import InvalidValue
+from pileus.model.ids import public_id
+from pileus.model.nouns import NOUNS
 from pileus.verbs import journal
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def journal_line(request: TypedRequest) -> dict[str, Any]:
 
 
 def line_document(line: JournalEntry) -> dict[str, Any]:
-    """A line of the journal."""
+    """A line of the journal; `noun` is the public id of the noun that it is about."""
     document: dict[str, Any] = msgspec.to_builtins(line)
-    return document
+    cls = NOUNS.get(line.kind)
+    return {**document, "noun": public_id(cls.PREFIX, line.uuid) if cls else line.uuid}
