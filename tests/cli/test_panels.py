@@ -18,6 +18,7 @@ NO_DOCUMENT = panels.LOCAL - {"audit", "doctor"} | {
     "image build",
     "host run",
     "host join",
+    "host admit",
     "credential delete",
 }
 """Commands that print no noun: most are about this machine."""

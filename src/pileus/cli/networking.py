@@ -14,6 +14,8 @@ _ACTION = Field("action", "allow, or deny.")
 _PORT_MIN, _PORT_MAX = Field("port_min", "The lowest port.", int), Field("port_max", "The highest port.", int)
 _NUMBER = Field("number", "Its number: the lowest that fits decides.", int, required=True)
 _EGRESS = Field("egress", "Of packets that leave the subnet.", bool)
+_GATEWAY = Field("gateway", "A transit gateway, by id.", required=True)
+_ATTACHMENT = Field("attachment", "The attachment of a router, by id.", required=True)
 _REPLACE = Field("replace", "It takes the place of the present one.", bool)
 
 NOUNS = (
@@ -359,5 +361,60 @@ NOUNS = (
         ),
     ),
     NounCommands("launchtemplate", "Launch templates, by which instances are launched over the EC2 API."),
+    NounCommands(
+        "placementgroup",
+        "Placement groups, whose instances share a host or stand apart.",
+        (
+            NounCommand(
+                "create",
+                "Make a placement group.",
+                (_NAME, Field("policy", "affinity, anti-affinity, soft-affinity or soft-anti-affinity."), TAGS),
+            ),
+        ),
+    ),
+    NounCommands(
+        "egressgateway",
+        "Egress-only gateways, by which guests reach outside over IPv6.",
+        (NounCommand("create", "Make an egress-only gateway for a router.", (_ON_ROUTER, TAGS)),),
+    ),
+    NounCommands(
+        "transitgateway",
+        "Transit gateways, each a router between routers.",
+        (NounCommand("create", "Make a transit gateway.", (Field("description", "A description."), TAGS)),),
+    ),
+    NounCommands(
+        "routerattachment",
+        "Attachments of routers to transit gateways.",
+        (
+            NounCommand(
+                "create",
+                "Attach a router to a transit gateway.",
+                (
+                    _GATEWAY,
+                    _ON_ROUTER,
+                    Field("subnets", "A subnet in each zone, by id or name.", list, required=True),
+                    TAGS,
+                ),
+            ),
+        ),
+    ),
+    NounCommands(
+        "transittable",
+        "Route tables of transit gateways.",
+        (
+            NounCommand("create", "Make a route table for a transit gateway.", (_GATEWAY, TAGS)),
+            NounCommand(
+                "add-route",
+                "Lead a range through an attachment, or without one nowhere.",
+                (_CIDR, Field("attachment", "The attachment of a router, by id."), _REPLACE),
+                "routes",
+            ),
+            NounCommand("remove-route", "Take a route away.", (_CIDR,), "routes/remove"),
+            NounCommand("associate", "Have an attachment's packets go by it.", (_ATTACHMENT,)),
+            NounCommand("disassociate", "Have an attachment's packets go by no table.", (_ATTACHMENT,)),
+            NounCommand("propagate", "Learn the ranges of an attachment's router.", (_ATTACHMENT,)),
+            NounCommand("ignore", "Learn these ranges no longer.", (_ATTACHMENT,)),
+        ),
+    ),
 )
 """The commands of each noun of networks."""

@@ -199,3 +199,29 @@ def test_no_path_touches_anothers_noun(cloud: Cloud) -> None:
             if noun["project"] == project:
                 status, _, answer = cloud.ask(stranger, route.method, route.path.format(id=noun["id"]), {})
                 assert (status, answer["error"]["code"]) == (404, "NotFound"), route.path
+
+
+def test_a_transit_gateway_joins_routers_by_its_tables(cloud: Cloud, account: Account, vpc: dict[str, Any]) -> None:
+    subnet = made(cloud, account, "subnets", {"router": vpc["id"], "cidr": "10.9.0.0/24"})
+    gateway = made(cloud, account, "transitgateways", {"description": "between"})
+    body = {"gateway": gateway, "router": vpc["id"], "subnets": [subnet]}
+    attachment = made(cloud, account, "routerattachments", body)
+    table = made(cloud, account, "transittables", {"gateway": gateway})
+    path, which = f"transittables/{table}", {"attachment": attachment}
+    assert cloud.post(account, f"{path}/routes", {"cidr": "10.8.0.0/16", **which})["wanted"]["routes"]
+    assert cloud.post(account, f"{path}/routes", {"cidr": "10.8.0.0/16", "replace": True})["id"] == table
+    assert not cloud.post(account, f"{path}/routes/remove", {"cidr": "10.8.0.0/16"})["wanted"]["routes"]
+    assert cloud.post(account, f"{path}/propagate", which)["wanted"]["propagations"]
+    assert not cloud.post(account, f"{path}/ignore", which)["wanted"]["propagations"]
+    assert cloud.refused(account, "DELETE", f"transitgateways/{gateway}") == "Conflict"
+    assert cloud.ask(account, "DELETE", path)[0] == 200
+    assert cloud.ask(account, "DELETE", f"routerattachments/{attachment}")[0] == 200
+
+
+def test_placement_groups_and_gateways_for_egress(cloud: Cloud, account: Account, vpc: dict[str, Any]) -> None:
+    group = cloud.post(account, "placementgroups", {"name": "apart", "policy": "anti-affinity"})
+    assert group["wanted"]["policy"] == "anti-affinity"
+    assert cloud.refused(account, "POST", "placementgroups", {"name": "x", "policy": "near"}) == "InvalidValue"
+    gateway = made(cloud, account, "egressgateways", {"router": vpc["id"]})
+    for path in ("placementgroups/apart", f"egressgateways/{gateway}"):
+        assert cloud.ask(account, "DELETE", path)[0] == 200

@@ -229,6 +229,16 @@ class TaggedNoun(msgspec.Struct, frozen=True, kw_only=True):
 
 class NewTransitGateway(msgspec.Struct, frozen=True, kw_only=True):
     """A transit gateway to make, with a route table that attachments use and fill."""
+class NewPlacementGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A placement group to make; a `soft` policy holds as far as there is room."""
+
+    name: Name
+    policy: Literal["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"] = "soft-affinity"
+    tags: Tags = {}
+
+
+class NewTransitGateway(msgspec.Struct, frozen=True, kw_only=True):
+    """A transit gateway to make, with a table that new attachments are associated with and propagate to."""
 
     description: Description = ""
     tags: Tags = {}
@@ -241,3 +251,31 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     router: Ident
     subnets: Idents
     tags: Tags = {}
+class NewRouterAttachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A router to attach to a transit gateway, by one subnet in each of its zones."""
+
+    gateway: Ident
+    router: Ident
+    subnets: Idents
+    tags: Tags = {}
+
+
+class NewTransitTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A route table to make for a transit gateway."""
+
+    gateway: Ident
+    tags: Tags = {}
+
+
+class TheAttachment(msgspec.Struct, frozen=True, kw_only=True):
+    """The attachment of a router that is meant."""
+
+    attachment: Ident
+
+
+class TransitRouteChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A route of a transit gateway to `cidr`: through an attachment, or without one nowhere."""
+
+    cidr: Ident
+    attachment: Ident = ""
+    replace: bool = False

@@ -20,11 +20,14 @@ from pileus.faces.rest.networkbodies import (
     NewNetwork,
     NewOptions,
     NewPeering,
+    NewPlacementGroup,
     NewPrefixList,
     NewRouter,
+    NewRouterAttachment,
     NewRule,
     NewSubnet,
     NewTransitGateway,
+    NewTransitTable,
     OfRouter,
     PortAttachment,
     RouteChange,
@@ -32,8 +35,10 @@ from pileus.faces.rest.networkbodies import (
     RuleRemoval,
     SubnetChange,
     TaggedNoun,
+    TheAttachment,
     TheRouter,
     TheSubnet,
+    TransitRouteChange,
 )
 from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model.caller import Caller
@@ -50,6 +55,8 @@ from pileus.model.network import Network
 from pileus.model.networkacl import AclEntry, NetworkAcl
 from pileus.model.noun import Noun
 from pileus.model.peering import Peering
+from pileus.model.placementgroup import PlacementGroup
+from pileus.model.placementgroup import Wanted as Placement
 from pileus.model.port import Port
 from pileus.model.prefixlist import PrefixList
 from pileus.model.project import Project
@@ -60,6 +67,8 @@ from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.transitgateway import TransitGateway
 from pileus.model.transitgateway import Wanted as TransitWanted
+from pileus.model.transitgateway import Wanted as Transit
+from pileus.model.transittable import TransitTable
 from pileus.rules.core import Core
 from pileus.rules.port import NewPort
 from pileus.verbs import (
@@ -71,6 +80,7 @@ from pileus.verbs import (
     network,
     networkacl,
     peering,
+    placementgroup,
     port,
     prefixlist,
     router,
@@ -79,6 +89,7 @@ from pileus.verbs import (
     securitygroup,
     subnet,
     transitgateway,
+    transittable,
 )
 from pileus.verbs.port import PortChange
 from pileus.verbs.prefixlist import PrefixListChange
@@ -86,8 +97,10 @@ from pileus.verbs.prefixlist import PrefixListChange
 B = TypeVar("B", bound=msgspec.Struct)
 
 _CLASSES: dict[str, type[Noun]] = {
+    "attachment": RouterAttachment,
     "dhcpoptionset": DhcpOptionSet,
     "floatingip": FloatingIp,
+    "gateway": TransitGateway,
     "group": SecurityGroup,
     "groups": SecurityGroup,
     "instance": Instance,
@@ -221,6 +234,11 @@ def _peering(caller: Caller, core: Core, new: NewPeering) -> Peering:
 def _options(caller: Caller, core: Core, new: NewOptions) -> DhcpOptionSet:
     fields = {field: getattr(new, field) for field in new.__struct_fields__ if field != "tags"}
     return dhcpoptionset.create(caller, core, Options(**fields), new.tags)
+
+
+def _transit_route(caller: Caller, core: Core, uuid: str, route: TransitRouteChange) -> None:
+    verb = transittable.replace_route if route.replace else transittable.add_route
+    verb(caller, core, uuid, route.cidr, route.attachment)
 
 
 def _make(cls: type[Noun], shape: type[B], make: Callable[[Caller, Core, B], Noun], says: str) -> Route:
@@ -440,4 +458,64 @@ ROUTES: tuple[Route, ...] = (
     _change(PrefixList, "", PrefixListChange, prefixlist.modify, "Change it."),
     _delete(PrefixList, prefixlist.delete, "Delete a list that no rule and no route names."),
     _delete(LaunchTemplate, launchtemplate.delete, "Delete a launch template with all of its versions."),
+    _make(
+        PlacementGroup,
+        NewPlacementGroup,
+        lambda caller, core, new: placementgroup.create(caller, core, new.name, Placement(policy=new.policy), new.tags),
+        "Make a placement group.",
+    ),
+    _delete(PlacementGroup, placementgroup.delete, "Delete a placement group without instances."),
+    _make(
+        EgressGateway,
+        OfRouter,
+        lambda caller, core, new: egressgateway.create(caller, core, new.router, new.tags),
+        "Make an egress-only gateway for IPv6.",
+    ),
+    _delete(EgressGateway, egressgateway.delete, "Delete it."),
+    _make(
+        TransitGateway,
+        NewTransitGateway,
+        lambda caller, core, new: transitgateway.create(caller, core, Transit(description=new.description), new.tags),
+        "Make a transit gateway, with a route table.",
+    ),
+    _delete(TransitGateway, transitgateway.delete, "Delete a transit gateway without attachments."),
+    _make(
+        RouterAttachment,
+        NewRouterAttachment,
+        lambda caller, core, new: routerattachment.create(
+            caller, core, new.gateway, new.router, new.subnets, tags=new.tags
+        ),
+        "Attach a router to a transit gateway.",
+    ),
+    _delete(RouterAttachment, routerattachment.delete, "Take a router from its transit gateway."),
+    _make(
+        TransitTable,
+        NewTransitTable,
+        lambda caller, core, new: transittable.create(caller, core, new.gateway, new.tags),
+        "Make a route table for a transit gateway.",
+    ),
+    _change(TransitTable, "routes", TransitRouteChange, _transit_route, "Add or replace a route."),
+    _change(
+        TransitTable,
+        "routes/remove",
+        AddressRange,
+        lambda caller, core, uuid, to: transittable.remove_route(caller, core, uuid, to.cidr),
+        "Take a route away.",
+    ),
+    *(
+        _change(
+            TransitTable,
+            action,
+            TheAttachment,
+            lambda caller, core, uuid, which, verb=verb: verb(caller, core, uuid, which.attachment),  # type: ignore[misc]  # each has its own
+            says,
+        )
+        for action, verb, says in (
+            ("associate", transittable.associate, "Have an attachment's packets go by it."),
+            ("disassociate", transittable.disassociate, "Have an attachment's packets go by no table."),
+            ("propagate", transittable.enable_propagation, "Learn the ranges of an attachment's router."),
+            ("ignore", transittable.disable_propagation, "Learn them no longer."),
+        )
+    ),
+    _delete(TransitTable, transittable.delete, "Delete a table that no attachment goes by."),
 )
