@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +133,27 @@ def test_the_map_and_top_show_the_instance(stub: Stub, box: str) -> None:
     lines = stub.pileus("top").stdout.splitlines()
     assert " running: " in lines[0]
     assert any(line.startswith(f"{box} ") for line in lines)
+
+
+def test_top_draws_on_a_terminal_until_q(stub: Stub, box: str) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "pileus.app.main", "top"]
+    environment = {**stub.environment(), "TERM": "xterm"}
+    child = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    before = termios.tcgetattr(theirs)
+    try:
+        drawn = b""
+        while b"UPTIME" not in drawn or box.encode() not in drawn:
+            drawn += os.read(ours, 4096)
+        os.write(ours, b"q")
+        assert child.wait(20) == 0
+        assert b"\x1b[32mrunning" in drawn
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        child.kill()
+        child.wait()
+        os.close(theirs)
+        os.close(ours)
 
 
 def test_events_follow_the_journal(stub: Stub) -> None:
