@@ -185,6 +185,11 @@ def test_a_cloud_elsewhere_is_reached_without_a_state_directory(stub: Stub, tmp_
     files = {"AWS_CONFIG_FILE": str(stub.state.root / ".aws/config")}
     files["AWS_SHARED_CREDENTIALS_FILE"] = str(stub.state.root / ".aws/credentials")
     assert "stub-machine" in shell.run(["--profile", "lab", "list", "images"], {**bare, **files}).stdout
+    # An option counts more than the variables.
+    nowhere = {**bare, **files, "PILEUS_ENDPOINT": "http://127.0.0.1:1"}
+    assert "stub-machine" in shell.run(["--profile", "lab", "list", "images"], nowhere).stdout
+    both = shell.run(["list"], {**nowhere, "PILEUS_PROFILE": "lab"})
+    assert both.stderr == "pileus: A profile and an endpoint name two clouds: give one of them, or unset a variable.\n"
     for command in ("down", "up", "status"):
         local = shell.run(["--profile", "lab", command], {**bare, **files})
         assert local.returncode == 1

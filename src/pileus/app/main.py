@@ -58,11 +58,11 @@ def everything(
     *,
     endpoint: Annotated[
         str,
-        typer.Option(metavar="URL", help="A cloud elsewhere, by the token in PILEUS_TOKEN.", envvar="PILEUS_ENDPOINT"),
+        typer.Option(metavar="URL", help="A cloud elsewhere, by the token in PILEUS_TOKEN; or PILEUS_ENDPOINT."),
     ] = "",
     profile: Annotated[
         str,
-        typer.Option(metavar="NAME", help="A cloud as 'pileus profile NAME' wrote it.", envvar="PILEUS_PROFILE"),
+        typer.Option(metavar="NAME", help="A cloud as 'pileus profile NAME' wrote it; or PILEUS_PROFILE."),
     ] = "",
     version: Annotated[
         bool,
@@ -76,14 +76,16 @@ def everything(
 ) -> None:
     """A cloud in one command."""
     del version
-    if (endpoint or profile) and context.invoked_subcommand in panels.LOCAL:
+    if endpoint or profile:
+        # In the place of the variables, for the commands that this one starts, too.
+        names = {"PILEUS_ENDPOINT": endpoint, "PILEUS_PROFILE": profile}
+        for name, value in names.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: value} if value else {})
+    elsewhere = os.environ.get("PILEUS_ENDPOINT") or os.environ.get("PILEUS_PROFILE")
+    if elsewhere and context.invoked_subcommand in panels.LOCAL:
         text = f"'pileus {context.invoked_subcommand}' is about a state directory of this machine:"
         raise Problem(f"{text} leave out --endpoint and --profile, and unset their variables.")
-    for name, value in (("PILEUS_ENDPOINT", endpoint), ("PILEUS_PROFILE", profile)):
-        # Commands that this one starts, as ssh does, reach the same cloud.
-        os.environ.update({name: value} if value else {})
-        if not value:
-            os.environ.pop(name, None)
 
 
 @cli.command(cls=_ProviderCommand)

@@ -198,7 +198,7 @@ def remote() -> Remote | None:
     from pileus.cli import profiles  # noqa: PLC0415  (commands start quickly)
 
     if name and url:
-        raise Problem("PILEUS_PROFILE and PILEUS_ENDPOINT name two clouds: unset one of them.")
+        raise Problem("A profile and an endpoint name two clouds: give one of them, or unset a variable.")
     if name:
         return profiles.remote(name)
     token, ca = os.environ.get("PILEUS_TOKEN", ""), os.environ.get("PILEUS_CA")
