@@ -197,6 +197,19 @@ def test_a_cloud_elsewhere_is_reached_without_a_state_directory(stub: Stub, tmp_
     assert stub.pileus("profile", "lab", "--remove").stdout == "lab  removed\n"
 
 
+def test_a_cloud_elsewhere_is_known_by_its_certificate(sealed: Stub, tmp_path: Path) -> None:
+    there = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PILEUS_TOKEN": sealed.admin["token"]}
+    words = ["--endpoint", sealed.endpoints["ec2"], "list", "images"]
+    refused = shell.run(words, there)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "is not the cloud" in refused.stderr
+    with_ca = {**there, "PILEUS_CA": str(sealed.state.root / "ca.pem")}
+    assert "stub-machine" in shell.run(words, with_ca).stdout
+    assert shell.run(["--endpoint", sealed.endpoints["ec2"], "profile", "sealed"], with_ca).returncode == 0
+    del there["PILEUS_TOKEN"]
+    assert "stub-machine" in shell.run(["--profile", "sealed", "list", "images"], there).stdout
+
+
 def test_a_user_elsewhere_gets_a_profile_with_a_key_of_its_own(stub: Stub, tmp_path: Path) -> None:
     account = json.loads(stub.pileus("user", "create", "faraway", "--json").stdout)
     there = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PILEUS_TOKEN": account["token"]}
