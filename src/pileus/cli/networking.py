@@ -14,7 +14,7 @@ _ACTION = Field("action", "allow, or deny.")
 _PORT_MIN, _PORT_MAX = Field("port_min", "The lowest port.", int), Field("port_max", "The highest port.", int)
 _NUMBER = Field("number", "Its number: the lowest that fits decides.", int, required=True)
 _EGRESS = Field("egress", "Of packets that leave the subnet.", bool)
-_GATEWAY = Field("gateway", "A transit gateway, by id.", required=True)
+_GATEWAY = Field("transitgateway", "A transit gateway, by id or name.", required=True)
 _ATTACHMENT = Field("attachment", "The attachment of a router, by id.", required=True)
 _REPLACE = Field("replace", "It takes the place of the present one.", bool)
 
@@ -246,7 +246,7 @@ NOUNS = (
                 "create",
                 "Attach a router to a transit gateway.",
                 (
-                    Field("transitgateway", "A transit gateway, by id or name.", required=True),
+                    _GATEWAY,
                     _ON_ROUTER,
                     Field("subnets", "One of its subnets, by id or name; repeatable.", list, option="subnet"),
                     TAGS,
@@ -369,32 +369,6 @@ NOUNS = (
                 "create",
                 "Make a placement group.",
                 (_NAME, Field("policy", "affinity, anti-affinity, soft-affinity or soft-anti-affinity."), TAGS),
-            ),
-        ),
-    ),
-    NounCommands(
-        "egressgateway",
-        "Egress-only gateways, by which guests reach outside over IPv6.",
-        (NounCommand("create", "Make an egress-only gateway for a router.", (_ON_ROUTER, TAGS)),),
-    ),
-    NounCommands(
-        "transitgateway",
-        "Transit gateways, each a router between routers.",
-        (NounCommand("create", "Make a transit gateway.", (Field("description", "A description."), TAGS)),),
-    ),
-    NounCommands(
-        "routerattachment",
-        "Attachments of routers to transit gateways.",
-        (
-            NounCommand(
-                "create",
-                "Attach a router to a transit gateway.",
-                (
-                    _GATEWAY,
-                    _ON_ROUTER,
-                    Field("subnets", "A subnet in each zone, by id or name.", list, required=True),
-                    TAGS,
-                ),
             ),
         ),
     ),

@@ -23,7 +23,6 @@ from pileus.model.image import (
     kind_of,
     shared_with,
 )
-from pileus.model.image import Assigned, Image, Seen, Wanted, content, gibibytes, imported, kind_of
 from pileus.model.instance import Instance
 from pileus.model.noun import project_scope
 from pileus.model.project import Project

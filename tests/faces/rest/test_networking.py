@@ -204,9 +204,9 @@ def test_no_path_touches_anothers_noun(cloud: Cloud) -> None:
 def test_a_transit_gateway_joins_routers_by_its_tables(cloud: Cloud, account: Account, vpc: dict[str, Any]) -> None:
     subnet = made(cloud, account, "subnets", {"router": vpc["id"], "cidr": "10.9.0.0/24"})
     gateway = made(cloud, account, "transitgateways", {"description": "between"})
-    body = {"gateway": gateway, "router": vpc["id"], "subnets": [subnet]}
+    body = {"transitgateway": gateway, "router": vpc["id"], "subnets": [subnet]}
     attachment = made(cloud, account, "routerattachments", body)
-    table = made(cloud, account, "transittables", {"gateway": gateway})
+    table = made(cloud, account, "transittables", {"transitgateway": gateway})
     path, which = f"transittables/{table}", {"attachment": attachment}
     assert cloud.post(account, f"{path}/routes", {"cidr": "10.8.0.0/16", **which})["wanted"]["routes"]
     assert cloud.post(account, f"{path}/routes", {"cidr": "10.8.0.0/16", "replace": True})["id"] == table

@@ -227,8 +227,6 @@ class TaggedNoun(msgspec.Struct, frozen=True, kw_only=True):
     tags: Tags = {}
 
 
-class NewTransitGateway(msgspec.Struct, frozen=True, kw_only=True):
-    """A transit gateway to make, with a route table that attachments use and fill."""
 class NewPlacementGroup(msgspec.Struct, frozen=True, kw_only=True):
     """A placement group to make; a `soft` policy holds as far as there is room."""
 
@@ -251,19 +249,12 @@ class NewAttachment(msgspec.Struct, frozen=True, kw_only=True):
     router: Ident
     subnets: Idents
     tags: Tags = {}
-class NewRouterAttachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A router to attach to a transit gateway, by one subnet in each of its zones."""
-
-    gateway: Ident
-    router: Ident
-    subnets: Idents
-    tags: Tags = {}
 
 
 class NewTransitTable(msgspec.Struct, frozen=True, kw_only=True):
     """A route table to make for a transit gateway."""
 
-    gateway: Ident
+    transitgateway: Ident
     tags: Tags = {}
 
 

@@ -23,7 +23,6 @@ from pileus.faces.rest.networkbodies import (
     NewPlacementGroup,
     NewPrefixList,
     NewRouter,
-    NewRouterAttachment,
     NewRule,
     NewSubnet,
     NewTransitGateway,
@@ -67,7 +66,6 @@ from pileus.model.securitygroup import Rule, SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.model.transitgateway import TransitGateway
 from pileus.model.transitgateway import Wanted as TransitWanted
-from pileus.model.transitgateway import Wanted as Transit
 from pileus.model.transittable import TransitTable
 from pileus.rules.core import Core
 from pileus.rules.port import NewPort
@@ -100,7 +98,6 @@ _CLASSES: dict[str, type[Noun]] = {
     "attachment": RouterAttachment,
     "dhcpoptionset": DhcpOptionSet,
     "floatingip": FloatingIp,
-    "gateway": TransitGateway,
     "group": SecurityGroup,
     "groups": SecurityGroup,
     "instance": Instance,
@@ -466,32 +463,9 @@ ROUTES: tuple[Route, ...] = (
     ),
     _delete(PlacementGroup, placementgroup.delete, "Delete a placement group without instances."),
     _make(
-        EgressGateway,
-        OfRouter,
-        lambda caller, core, new: egressgateway.create(caller, core, new.router, new.tags),
-        "Make an egress-only gateway for IPv6.",
-    ),
-    _delete(EgressGateway, egressgateway.delete, "Delete it."),
-    _make(
-        TransitGateway,
-        NewTransitGateway,
-        lambda caller, core, new: transitgateway.create(caller, core, Transit(description=new.description), new.tags),
-        "Make a transit gateway, with a route table.",
-    ),
-    _delete(TransitGateway, transitgateway.delete, "Delete a transit gateway without attachments."),
-    _make(
-        RouterAttachment,
-        NewRouterAttachment,
-        lambda caller, core, new: routerattachment.create(
-            caller, core, new.gateway, new.router, new.subnets, tags=new.tags
-        ),
-        "Attach a router to a transit gateway.",
-    ),
-    _delete(RouterAttachment, routerattachment.delete, "Take a router from its transit gateway."),
-    _make(
         TransitTable,
         NewTransitTable,
-        lambda caller, core, new: transittable.create(caller, core, new.gateway, new.tags),
+        lambda caller, core, new: transittable.create(caller, core, new.transitgateway, new.tags),
         "Make a route table for a transit gateway.",
     ),
     _change(TransitTable, "routes", TransitRouteChange, _transit_route, "Add or replace a route."),
