@@ -100,6 +100,7 @@ MAKE: Final[dict[str, Make]] = {
 
 OTHERWISE: Final = {
     "credential",
+    "grant",
     "image",
     "instance",
     "natgateway",
@@ -112,6 +113,7 @@ OTHERWISE: Final = {
     "routetable",
     "subnet",
     "transittable",
+    "usergroup",
     "volume",
 }
 """The kinds of nouns with a quota that tests make in other ways: of a user, of bytes, or together with others."""

@@ -29,6 +29,7 @@ from pileus.model.bounds import BOUNDS
 from pileus.model.errors import ERRORS
 from pileus.model.faults import FAULTS
 from pileus.model.finding import MEANINGS
+from pileus.model.role import RIGHTS, Right, includes
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "pileus"
@@ -50,6 +51,7 @@ def pages() -> dict[str, str]:
         "findings.md": _findings(),
         "limits.md": _limits(),
         "rest.md": _rest(),
+        "rights.md": _rights(),
         "settings.md": _settings(),
         "verbs.md": _verbs(),
     }
@@ -117,6 +119,7 @@ def _index() -> str:
         ("[errors.md](errors.md)", "codes of errors and faults: what they mean and where they show"),
         ("[findings.md](findings.md)", "codes of what `pileus doctor` finds: what they mean and what to do"),
         ("[limits.md](limits.md)", "bounds: the limit of each thing that can be used up, and the answer at the limit"),
+        ("[rights.md](rights.md)", "which role may call which verb"),
         ("[verbs.md](verbs.md)", "what all faces call: the core's own functions"),
     ]
     return _page("Reference", "Made from the code; a test fails when a page is behind it.", _table(("Page", ""), rows))
@@ -135,6 +138,28 @@ def _verbs() -> str:
         about = _paragraph(importlib.import_module(f"pileus.verbs.{module}").__doc__)
         parts.append(f"## {module}\n\n{about}\n\n{_table(('Verb', 'What it does'), rows)}")
     return _page("Verbs", "Every face maps its dialect to these functions of `pileus.verbs`.", *parts)
+
+
+def right_of(verb: ast.FunctionDef) -> Right | None:
+    """The right that a verb's decorator declares; None for a function without a caller."""
+    for decorator in verb.decorator_list:
+        if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "requires":
+            return cast("Right", next(_constants(decorator.args[0])))
+    return None
+
+
+def _rights() -> str:
+    rows = [
+        (f"`{module}.{node.name}`", *("yes" if includes(right, required) else "no" for right in RIGHTS))
+        for module, node in verbs()
+        if (required := right_of(node)) is not None
+    ]
+    about = (
+        "The verbs that a caller may call by its role in the project: the same over every face. `administrator` is an "
+        "administrator of the cloud. A role allows a verb; the noun has to be the caller's to see as well. Verbs of a "
+        "user's own password, tokens and credentials are for every role, and for other users' they take `admin`."
+    )
+    return _page("Rights", about, _table(("Verb", *RIGHTS), rows))
 
 
 def _kind(kind: msgspec.inspect.Type) -> str:

@@ -73,7 +73,7 @@ def test_a_leaked_key_is_replaced_and_deleted(stub: Stub) -> None:
     mia = Client(stub.endpoints["rest"], credential["token"])
     assert mia.all("instances") == []
     lines = stub.pileus("credential", "list", "--all").stdout.splitlines()
-    assert lines[0].split() == ["ID", "TYPE", "KEY", "USER", "CREATED"]
+    assert lines[0].split() == ["ID", "TYPE", "KEY", "USER", "ENABLED", "CREATED", "USED", "SERVICE"]
     assert sorted(line.split()[1:4] for line in lines if " mia " in line) == [
         ["aws", account["access_key"], "mia"],
         *[["token", "-", "mia"]] * 2,

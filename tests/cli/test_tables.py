@@ -32,7 +32,7 @@ def test_an_address_is_shown_where_it_leads_to_its_instance() -> None:
 def test_what_users_wrote_stays_in_its_cell() -> None:
     lines = tables.table("user", [{"id": "u", "name": "a\nb\tc\x1b[2J\x9b\u202ed \u00e9\u2603"}]).splitlines()
     assert len(lines) == 2
-    assert lines[1] == "u   a\ufffdb\ufffdc\ufffd[2J\ufffd\ufffdd \u00e9\u2603  -"
+    assert lines[1] == "u   a\ufffdb\ufffdc\ufffd[2J\ufffd\ufffdd \u00e9\u2603  -        -"
 
 
 def test_columns_are_of_nouns_that_exist() -> None:

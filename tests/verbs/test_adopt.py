@@ -116,7 +116,7 @@ def test_it_comes_back_as_it_was(site: Site, ann: Caller, row: Instance) -> None
     before = shown(site, ann, row.uuid)
     spec, body = held(site, row.uuid)
     forget(site, row.uuid)
-    adopt.adopt(ann, site.core, spec, "h1", body)
+    adopt.adopt(SYSTEM, site.core, spec, "h1", body)
     assert shown(site, ann, row.uuid) == before
     with site.store.read() as tx:
         assert recount.differences(tx) == []
@@ -129,7 +129,7 @@ def test_it_comes_back_as_it_was(site: Site, ann: Caller, row: Instance) -> None
 def test_it_obeys_again(site: Site, ann: Caller, row: Instance) -> None:
     spec, body = held(site, row.uuid)
     forget(site, row.uuid)
-    adopt.adopt(ann, site.core, spec, "h1", body)
+    adopt.adopt(SYSTEM, site.core, spec, "h1", body)
     power.stop(ann, site.core, [row.uuid])
     site.settle()
     assert state(site.row(row.uuid)) is State.STOPPED
@@ -149,7 +149,7 @@ def test_what_is_gone_around_it_comes_with_it(site: Site, ann: Caller, row: Inst
     with site.store.write() as tx:
         erase(tx, tx.need(SecurityGroup, spec.nics[0].groups[0]))
         recount.set_right(tx)
-    adopt.adopt(ann, site.core, spec, "h1", body)
+    adopt.adopt(SYSTEM, site.core, spec, "h1", body)
     assert [group.name for group in securitygroup.listing(ann, site.core)] == ["default", "web"]
     with site.store.read() as tx:
         assert [(key.name, key.wanted.public_key) for key in tx.list(KeyPair)] == [("laptop", spec.public_keys[0])]
@@ -158,13 +158,13 @@ def test_what_is_gone_around_it_comes_with_it(site: Site, ann: Caller, row: Inst
 def test_what_is_known_or_newer_than_the_store_is_not_adopted(site: Site, ann: Caller, row: Instance) -> None:
     spec, body = held(site, row.uuid)
     with pytest.raises(Conflict, match="known already"):
-        adopt.adopt(ann, site.core, spec, "h1", body)
+        adopt.adopt(SYSTEM, site.core, spec, "h1", body)
     forget(site, row.uuid)
     newer = msgspec.structs.replace(spec, revision=(spec.revision[0], spec.revision[1] + 100))
     with pytest.raises(Conflict, match="pileus recover"):
-        adopt.adopt(ann, site.core, newer, "h1", body)
+        adopt.adopt(SYSTEM, site.core, newer, "h1", body)
     with pytest.raises(InvalidValue, match="does not say"):
-        adopt.adopt(ann, site.core, msgspec.structs.replace(spec, record=""), "h1", body)
+        adopt.adopt(SYSTEM, site.core, msgspec.structs.replace(spec, record=""), "h1", body)
 
 
 def test_what_another_has_is_not_taken_from_it(site: Site, ann: Caller, tiny: Image, row: Instance) -> None:
@@ -172,7 +172,7 @@ def test_what_another_has_is_not_taken_from_it(site: Site, ann: Caller, tiny: Im
     forget(site, row.uuid)
     other = launch.launch(ann, site.core, Launch(image=tiny.uuid, address=spec.nics[0].address))[0]
     with pytest.raises(Conflict, match="others have what it holds"):
-        adopt.adopt(ann, site.core, spec, "h1", body)
+        adopt.adopt(SYSTEM, site.core, spec, "h1", body)
     with site.store.read() as tx:
         assert tx.get(Instance, row.uuid) is None
         assert tx.referring(Port, [other])[0].assigned.address == spec.nics[0].address
@@ -186,7 +186,7 @@ def test_an_instance_of_a_network_that_is_gone_is_not_adopted(site: Site, ann: C
         erase(tx, tx.list(Subnet)[0])
         tx.make_tombstone(tx.list(Network)[0])
     with pytest.raises(NotFound, match="network"):
-        adopt.adopt(ann, site.core, spec, "h1", body)
+        adopt.adopt(SYSTEM, site.core, spec, "h1", body)
     with site.store.read() as tx:
         assert tx.get(Instance, row.uuid) is None
 

@@ -30,7 +30,7 @@ from pileus.model.kit import Kit
 from pileus.posix.files import read_json, write_json
 from pileus.store.reader import Reader
 from pileus.store.store import Store
-from pileus.verbs import flavor, network, user
+from pileus.verbs import flavor, grant, network, user
 from pileus.verbs.imageupload import Disk, ImageUpload, register
 
 ADMIN = "admin"
@@ -90,6 +90,7 @@ def begin(cloud: Cloud, state: StateDirectory, kit: Kit) -> Credentials:
     """
     flavor.seed(SYSTEM, cloud.core)
     network.complete(SYSTEM, cloud.core)
+    grant.complete(SYSTEM, cloud.core)
     admin, credentials = _administrator(cloud, state)
     for image in kit.images():
         stored = cloud.objects.put([image.content])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pileus.app import kits
 from pileus.app.audit import Audit, Journal
 from pileus.app.faces import MountedFace, mount
+from pileus.app.keyuse import KeyUseWriter
 from pileus.app.memory import Memory
 from pileus.app.metrics import Metrics
 from pileus.app.presence import Presence
@@ -204,6 +205,9 @@ def _cloud(
     else:
         opening = Awaited(core)
         spread_notifications(core)
+    if role.faces:
+        writer = KeyUseWriter(authority.uses)
+        parts.append((writer.start, writer.stop))
     presence = Presence(core.store)
     if role.faces and not role.alone:
         parts.append((presence.start, presence.stop))

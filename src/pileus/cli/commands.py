@@ -14,6 +14,8 @@ from pileus.cli import completion, nounwords
 from pileus.cli.client import connect, remote
 from pileus.cli.compute import ADDRESS, IMAGE, KEY
 from pileus.cli.credentials import credentials
+from pileus.cli import people
+from pileus.cli.client import connect
 from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
 from pileus.cli.limits import limits
@@ -30,6 +32,11 @@ images = app_of(IMAGE)
 keys = app_of(KEY)
 cli.add_typer(users, name="user")
 cli.add_typer(credentials, name="credential")
+from pileus.cli.options import Everything, Json, StateOption, show_explanation, show_list, state_of
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+images = typer.Typer(help="Images.", no_args_is_help=True)
+keys = typer.Typer(help="Key pairs.", no_args_is_help=True)
 cli.add_typer(images, name="image")
 addresses = app_of(ADDRESS)
 cli.add_typer(keys, name="key")
@@ -64,6 +71,12 @@ NounArgument = Annotated[
 InstanceArgument = Annotated[
     str, typer.Argument(help="An id or a name.", autocompletion=completion.names_of("instances"))
 ]
+
+
+cli.add_typer(limits, name="quota")
+cli.add_typer(limits, name="limits", hidden=True)  # its earlier name
+for noun_commands in (*people.NOUNS, *NOUNS):
+    cli.add_typer(app_of(noun_commands), name=noun_commands.word or noun_commands.kind)
 
 
 @cli.command("list")

@@ -1,4 +1,4 @@
-"""`pileus limits`: what a project may use and uses, the cloud's bounds, and other limits for a project."""
+"""`pileus quota`: what a project may use and uses, the cloud's bounds, and other limits for a project."""
 
 from __future__ import annotations
 

@@ -45,15 +45,17 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "placementgroup": ("id", "name", "wanted.policy"),
     "transittable": ("id", "wanted.gateway", "created"),
     "floatingip": ("id", "address", "instance", "private"),
-    "user": ("id", "name", "wanted.admin"),
-    "credential": ("id", "wanted.type", "key", "user", "created"),
-    "project": ("id", "name", "wanted.account_id"),
+    "user": ("id", "name", "wanted.enabled", "wanted.admin"),
+    "usergroup": ("id", "name", "users"),
+    "grant": ("id", "role", "user", "usergroup", "project_name"),
+    "credential": ("id", "wanted.type", "key", "user", "wanted.enabled", "created", "seen.used", "seen.service"),
+    "project": ("id", "name", "wanted.account_id", "wanted.enabled"),
     "host": ("name", "state", "heard", "wanted.zone", "wanted.traits", "instances", "vcpus", "memory", "disk"),
 }
 """The columns of each noun's table; others have `OTHERS`."""
 
 OTHERS = ("id", "name", "created")
-_TIMES = frozenset({"created", "heard", "at", "ended"})
+_TIMES = frozenset({"created", "used", "heard", "at", "ended"})
 
 
 def table(kind: str, nouns: Sequence[Mapping[str, Any]]) -> str:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from pileus.loops import engine, image, instance, report, silence
+from pileus.loops import engine, image, instance, project, report, silence
 from pileus.loops.intake import Intake
 from pileus.model.backoff import backoff
 from pileus.model.errors import Fault, Unavailable
 from pileus.model.image import Image
 from pileus.model.instance import Instance
+from pileus.model.project import Project
 from pileus.model.threads import Thread
 from pileus.rules import recount
 
@@ -45,7 +46,7 @@ LARGEST = 16
 
 _jitter = random.SystemRandom()
 
-KINDS = (Instance.KIND, Image.KIND, *engine.KINDS)
+KINDS = (Instance.KIND, Image.KIND, Project.KIND, *engine.KINDS)
 """Every kind of noun that has a loop."""
 
 log = structlog.get_logger()
@@ -125,6 +126,8 @@ def _step(core: Core, wake: LeasedWake) -> float | None:
         return instance.step(core, wake.uuid, wake.request)
     if wake.kind == Image.KIND:
         return image.step(core, wake.uuid, wake.request)
+    if wake.kind == Project.KIND:
+        return project.step(core, wake.uuid)
     if wake.kind in engine.KINDS:
         return engine.step(core, wake.kind, wake.uuid)
     return None

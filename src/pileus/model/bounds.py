@@ -37,6 +37,21 @@ TAG_KEY: Final = Bound("characters of a tag's key", "noun", 127, "InvalidValue")
 TAG_VALUE: Final = Bound("characters of a tag's value", "noun", 256, "InvalidValue")
 NAME: Final = Bound("characters of a name", "noun", 255, "InvalidValue")
 DESCRIPTION: Final = Bound("characters of the description of an image, a group or a rule", "noun", 255, "InvalidValue")
+USERGROUP_MEMBERS: Final = Bound("users of a group of users", "noun", 500, "QuotaExceeded")
+REVOKED_TOKENS: Final = Bound(
+    "tokens of a user that are revoked one by one and have not expired", "noun", 100, "all tokens of the user end"
+)
+TOKEN_LIFETIME: Final = Bound("seconds that a signed token is good for", "request", 7 * 86400, "InvalidValue")
+USER_PASSWORD: Final = Bound("characters of a user's password", "noun", 128, "InvalidValue")
+WRONG_PASSWORDS: Final = Bound(
+    "wrong passwords of a user in a burst; one more is looked at every 3 seconds", "process", 20, "Throttled"
+)
+PASSWORD_CHECKS: Final = Bound(
+    "passwords that are looked at at once", "process", 2, "the request waits 5 seconds, then Throttled"
+)
+KEY_USES: Final = Bound(
+    "access keys whose last use is not written yet", "process", 10_000, "further uses are not written"
+)
 RULES: Final = Bound(
     "rules of a security group in each direction", "noun", 60, "QuotaExceeded (RulesPerSecurityGroupLimitExceeded)"
 )

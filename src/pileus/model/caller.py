@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.errors import Forbidden
+from pileus.model.role import Right, Role, includes
 
 if TYPE_CHECKING:
     from pileus.model.project import Project
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """First argument of every verb. `project` is a project's uuid; an admin sees every project's things by id.
 
-    `key` is the id of the access key that proved the caller; empty for a token.
+    `role` is the caller's in its project; `member` is that of faces without users. An administrator of the cloud,
+    `admin`, needs none. `key` is the id of the access key that proved the caller; empty for a token.
     """
 
     user: str
@@ -25,10 +27,25 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     project_name: str = ""
     account_id: str = ""
+    role: Role = "member"
     admin: bool = False
     face: str = ""
     request: str = ""
     key: str = ""
+
+    @property
+    def right(self) -> Right:
+        """The greatest right that the caller has in its project."""
+        return "administrator" if self.admin else self.role
+
+    def require(self, right: Right, deed: str = "") -> None:
+        """Raise Forbidden unless the caller's right includes this one; an administrator alone does a `deed`."""
+        if includes(self.right, right):
+            return
+        if right == "administrator":
+            self.require_admin(deed or "may do this")
+        text = f"This takes the role '{right}' in the project, and yours is '{self.role}': ask one of its admins."
+        raise Forbidden(text, reason="role")
 
     def require_admin(self, deed: str, noun: str = "") -> None:
         """Raise Forbidden unless the caller is an administrator: nobody else does this `deed`."""
@@ -36,14 +53,15 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             raise Forbidden(f"Only an administrator {deed}.", noun=noun)
 
 
-def calling(user: User, project: Project, face: str, key: str = "") -> Caller:
-    """The caller that `user` is while it acts in `project`, under a fresh request id, proven by `key`."""
+def calling(user: User, project: Project, role: Role, face: str, key: str = "") -> Caller:
+    """The caller that `user` is while it acts in `project` with `role`, under a fresh request id, proven by `key`."""
     return Caller(
         user=user.uuid,
         user_name=user.name,
         project=project.uuid,
         project_name=project.name,
         account_id=project.wanted.account_id,
+        role=role,
         admin=user.wanted.admin,
         face=face,
         request=str(uuid.uuid4()),

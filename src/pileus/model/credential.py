@@ -10,8 +10,8 @@ from pileus.model.noun import Claim, Noun, Part, Ref
 class Wanted(Part, frozen=True, kw_only=True):
     """`aws`: `key` is the access key id, `sealed` the encrypted secret. `token`: `key` is the sha256 of the token.
 
-    `join` lets one host in, once: `key` is the token's sha256, `host` the name that it is for (any if empty), `until`
-    the time (seconds since the epoch) after which it is worthless.
+    Neither lets anybody in unless it is `enabled`. `join` lets one host in, once: `key` is the token's sha256, `host`
+    the name that it is for (any if empty), `until` the time (seconds since the epoch) after which it is worthless.
     """
 
     type: Literal["aws", "token", "join"]
@@ -20,7 +20,18 @@ class Wanted(Part, frozen=True, kw_only=True):
     sealed: str = ""
     host: str = ""
     until: float = 0.0
+    enabled: bool = True
     gone: bool = False
+
+
+class Seen(Part, frozen=True, kw_only=True):
+    """The last use of an access key: when, in seconds since the epoch, and for which service.
+
+    A process writes it at most once a minute for each key.
+    """
+
+    used: float
+    service: str
 
 
 class Credential(Noun, frozen=True, kw_only=True):
@@ -31,9 +42,10 @@ class Credential(Noun, frozen=True, kw_only=True):
     SECRET: ClassVar[tuple[str, ...]] = ("sealed",)
     QUOTA: ClassVar[dict[str, int]] = {"credentials": 100}
     TAGGED: ClassVar[bool] = False
+    UNSHOWN: ClassVar[tuple[str, ...]] = ("used", "service")
     wanted: Wanted
     assigned: None = None
-    seen: None = None
+    seen: Seen | None = None
 
     def claims(self) -> tuple[Claim, ...]:
         """The key by which callers are found; tokens of hosts that join are found by their ids."""

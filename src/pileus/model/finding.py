@@ -210,6 +210,12 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "No packet passes between its routers.",
             "Delete it and ask for another one; report how it came about.",
         ),
+        "UserWithoutRole": Meaning(
+            "warning",
+            "A user has no role in any project, neither by a grant of its own nor by one of its groups.",
+            "All of its access keys and tokens are refused.",
+            "`pileus grant create ROLE --user NAME --project NAME`, or delete the user.",
+        ),
         "RowUnreadable": Meaning(
             "error",
             "A row of the database cannot be decoded: it is damaged.",

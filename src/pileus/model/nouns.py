@@ -8,6 +8,7 @@ from pileus.model.egressgateway import EgressGateway
 from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.flowlog import FlowLog
+from pileus.model.grant import Grant
 from pileus.model.host import Host
 from pileus.model.image import Image
 from pileus.model.instance import Instance
@@ -31,6 +32,7 @@ from pileus.model.subnet import Subnet
 from pileus.model.transitgateway import TransitGateway
 from pileus.model.transittable import TransitTable
 from pileus.model.user import User
+from pileus.model.usergroup import UserGroup
 from pileus.model.volume import Volume
 
 NOUNS: dict[str, type[Noun]] = {
@@ -38,6 +40,8 @@ NOUNS: dict[str, type[Noun]] = {
     for cls in (
         Project,
         User,
+        UserGroup,
+        Grant,
         Credential,
         Flavor,
         Image,

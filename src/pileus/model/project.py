@@ -13,12 +13,14 @@ UNLIMITED = -1
 class Wanted(Part, frozen=True, kw_only=True):
     """`account_id` has 12 digits, `canonical_id` 64 hex digits. `quota` maps resources to limits; empty: no limits.
 
+    Nobody acts in a project that is not `enabled`; what it holds goes on as it is.
     Resources: those of `quota.DEFAULTS`, whose limit holds for one that is not named; `UNLIMITED`: any amount.
     """
 
     account_id: str
     canonical_id: str
     quota: dict[str, int] = {}
+    enabled: bool = True
     gone: bool = False
 
 

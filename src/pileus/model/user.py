@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
+import msgspec
+
 from pileus.model.noun import Noun, Part, Ref
 
 
+class RevokedToken(msgspec.Struct, frozen=True):
+    """A signed token that was revoked: its id, and when it would have expired, in seconds since the epoch."""
+
+    id: str
+    until: float
+
+
 class Wanted(Part, frozen=True, kw_only=True):
-    """`password` is an argon2 hash; `admin` may act on every project."""
+    """`password` is an argon2 hash, empty for a user without one; `admin` may act on every project.
+
+    Tokens of an earlier `epoch`, and those of `revoked`, are refused; so is everything of a user that is not `enabled`.
+    """
 
     password: str = ""
     admin: bool = False
     home: Annotated[str, Ref("project", "uses")] = ""
+    enabled: bool = True
+    epoch: int = 0
+    revoked: tuple[RevokedToken, ...] = ()
     gone: bool = False
 
 
@@ -22,7 +37,7 @@ class User(Noun, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "user"
     PREFIX: ClassVar[str] = "usr"
     NAMES: ClassVar[Literal["", "project", "cloud"]] = "cloud"
-    SECRET: ClassVar[tuple[str, ...]] = ("password",)
+    SECRET: ClassVar[tuple[str, ...]] = ("password", "epoch", "revoked")
     TAGGED: ClassVar[bool] = False
     wanted: Wanted
     assigned: None = None

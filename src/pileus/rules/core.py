@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from pileus.model.addresses import IPV6, OUTSIDE
 from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.placement import Policy
+from pileus.rules.password import PasswordChecks
 from pileus.rules.waits import HostWaits
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class NoCaptureFetcher:
 class Core:
     """Second argument of every verb. `key` (32 bytes) seals secrets at rest; `policy` is how hosts are chosen.
 
-    `bounds` are those in force, by name, as `pileus limits` shows them.
+    `bounds` are those in force, by name, as `pileus quota show --bounds` shows them.
     Whatever asks a host for a channel does so inside `waits.on(host)`.
     """
 
@@ -86,3 +87,4 @@ class Core:
     captures: CaptureFetcher = field(default_factory=NoCaptureFetcher)
     bounds: Mapping[str, Bound] = field(default_factory=lambda: BOUNDS)
     waits: HostWaits = field(default_factory=HostWaits)
+    passwords: PasswordChecks = field(default_factory=PasswordChecks)

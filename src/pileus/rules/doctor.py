@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pileus.model.finding import Finding
+from pileus.model.grant import Grant
 from pileus.model.host import Host, condition
 from pileus.model.image import Image, content
 from pileus.model.instance import Instance, converged
@@ -15,6 +16,8 @@ from pileus.model.peering import Peering
 from pileus.model.prefixlist import PrefixList
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
+from pileus.model.user import User
+from pileus.model.usergroup import UserGroup
 from pileus.model.views import EngineRow, InstanceRow, StoreView
 from pileus.rules import recount
 from pileus.rules.groupreference import rules_in_force
@@ -99,6 +102,7 @@ def _findings(tx: Reader, now: float) -> Iterator[Finding]:
     yield from _hosts(tx, now)
     yield from _without(rows)
     yield from _networks(tx, rows)
+    yield from _people(rows)
     for bad in tx.unreadable.values():
         yield Finding(code="RowUnreadable", kind=bad.kind, ident=bad.uuid, detail=bad.ec2_id)
     for row in rows.values():
@@ -181,6 +185,17 @@ def _networks(tx: Reader, rows: Mapping[str, Noun]) -> Iterator[Finding]:
         if peering.is_active and not (whole and peering.assigned.link):
             detail = f"{peering.ec2_id}: {'no link' if whole else 'a router is gone or to go'}"
             yield Finding(code="PeeringUnlinked", kind=peering.KIND, ident=peering.uuid, detail=detail)
+
+
+def _people(rows: Mapping[str, Noun]) -> Iterator[Finding]:
+    """Users without any role."""
+    grants = only(Grant, rows.values())
+    groups = {grant.wanted.usergroup for grant in grants}
+    able = {grant.wanted.user for grant in grants}
+    able |= {user for group in only(UserGroup, rows.values()) if group.uuid in groups for user in group.wanted.members}
+    for user in only(User, rows.values()):
+        if not user.wanted.admin and user.uuid not in able:
+            yield Finding(code="UserWithoutRole", kind=User.KIND, ident=user.uuid, detail=user.name)
 
 
 def _hosts(tx: Reader, now: float) -> Iterator[Finding]:

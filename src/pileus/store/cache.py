@@ -19,7 +19,21 @@ from pileus.model.nouns import NOUNS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-KINDS = frozenset({"flavor", "image", "project", "user", "credential", "router", "network", "subnet", "securitygroup"})
+KINDS = frozenset(
+    {
+        "flavor",
+        "image",
+        "project",
+        "user",
+        "usergroup",
+        "grant",
+        "credential",
+        "router",
+        "network",
+        "subnet",
+        "securitygroup",
+    }
+)
 MOST = 20_000
 """Cached nouns of one kind, and cached entries of all projects' lists: bounds for memory, not for what works."""
 

@@ -15,6 +15,7 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
 from pileus.rules import recount
 from pileus.rules.adopt import make
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from pileus.bus.messages import BodyReport
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
+@requires("administrator", "examines a cloud")
 def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: BodyReport) -> Instance:
     """Take an instance that no row knows into the store, as the order `spec` on `host` says. Nothing else changes.
 

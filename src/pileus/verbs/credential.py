@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pileus.model.caller import Caller
-from pileus.model.credential import Credential, Wanted
-from pileus.model.errors import Forbidden, NotFound
-from pileus.model.ids import new_access_key, new_uuid
+from pileus.model.credential import Credential
+from pileus.model.errors import InvalidValue, NotFound
 from pileus.model.project import Project
 from pileus.model.user import User
-from pileus.rules import find
-from pileus.rules.credential import add_token, cipher, token_digest
+from pileus.rules import user as user_rules
+from pileus.rules.credential import add_aws, add_token, end, token_digest
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
+    from pileus.model.caller import Caller
     from pileus.rules.core import Core
+    from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-
-
-def add_aws(caller: Caller, core: Core, tx: Writer, user: User, project: Project) -> tuple[str, str]:
-    """Make an access key for `user` in `project`: (access key id, secret). The secret is stored sealed."""
-    access_key, secret = new_access_key(), base64.b64encode(secrets.token_bytes(30)).decode()
-    sealed = cipher(core).encrypt(secret.encode()).decode()
-    wanted = Wanted(type="aws", key=access_key, sealed=sealed, user=user.uuid)
-    noun = Credential(uuid=new_uuid(), project=project.uuid, wanted=wanted)
-    tx.add_journal_line(caller, tx.add(noun), "credential.create", outcome="done")
-    return access_key, secret
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,42 +32,82 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     token: str = ""
 
 
+@requires("reader")
 def create(caller: Caller, core: Core, kind: Literal["aws", "token"] = "aws", user: str = "") -> Made:
-    """One more credential for the caller, or (for an administrator) for `user` (a uuid) in its own project.
+    """One more credential for the caller, or in its home project for a `user` (a uuid) whom the caller looks after.
 
-    The existing ones stay good. Raises Forbidden, NotFound.
+    The existing ones stay good. Raises Forbidden, NotFound, QuotaExceeded.
     """
     with core.store.write() as tx:
-        if user in ("", caller.user):
-            holder, project = tx.need(User, caller.user), tx.need(Project, caller.project)
-        elif caller.admin:
-            holder = find.living(caller, tx, User, user)
-            project = tx.need(Project, holder.wanted.home)
-        else:
-            raise Forbidden("Only an administrator makes credentials for others.", noun="credential")
-        if kind == "aws":
-            access_key, secret = add_aws(caller, core, tx, holder, project)
-            credential = Made(user=holder.name, project=project.name, access_key=access_key, secret_key=secret)
-        else:
-            credential = Made(user=holder.name, project=project.name, token=add_token(caller, tx, holder, project))
-        claim = tx.claimed("credential", credential.access_key or token_digest(credential.token))
-        return msgspec.structs.replace(credential, uuid=claim[1] if claim else "")
+        holder = user_rules.self_or_managed(caller, tx, user)
+        project = caller.project if holder.uuid == caller.user else holder.wanted.home
+        return _add(caller, core, tx, kind, holder, tx.need(Project, project))
 
 
-def revoke(caller: Caller, core: Core, ident: str) -> None:
-    """Make a credential worthless from now on: by its uuid, an access key's id, or a token. One's own; an admin any.
+def _add(caller: Caller, core: Core, tx: Writer, kind: Literal["aws", "token"], holder: User, project: Project) -> Made:
+    if kind == "aws":
+        access_key, secret_key = add_aws(caller, core, tx, holder, project)
+        credential = Made(user=holder.name, project=project.name, access_key=access_key, secret_key=secret_key)
+    else:
+        credential = Made(user=holder.name, project=project.name, token=add_token(caller, tx, holder, project))
+    claim = tx.claimed("credential", credential.access_key or token_digest(credential.token))
+    return msgspec.structs.replace(credential, uuid=claim[1] if claim else "")
+
+
+@requires("reader")
+def modify(caller: Caller, core: Core, ident: str, *, enabled: bool) -> Credential:
+    """Enable a credential, or disable it: it is refused from now on, until it is enabled again. As for `revoke`.
 
     Processes that are not this one may let it in for `FRESH` more. Raises NotFound.
     """
     with core.store.write() as tx:
-        holder = tx.claimed("credential", ident) or tx.claimed("credential", token_digest(ident))
-        credential = tx.get(Credential, holder[1] if holder else ident)
-        if (
-            credential is None
-            or credential.gone is not None
-            or not (caller.admin or credential.wanted.user == caller.user)
-        ):
-            raise NotFound("There is no such credential.", noun="credential")
-        tx.want_gone(credential)
-        tx.make_tombstone(credential)
-        tx.add_journal_line(caller, credential, "credential.revoke", outcome="done")
+        credential = _one(caller, tx, ident)
+        if credential.wanted.enabled == enabled:
+            return credential
+        credential = tx.want(credential, msgspec.structs.replace(credential.wanted, enabled=enabled))
+        verb = "credential.enable" if enabled else "credential.disable"
+        tx.add_journal_line(caller, credential, verb, goal=credential.generation, outcome="done")
+        return credential
+
+
+@requires("reader")
+def rotate(caller: Caller, core: Core, ident: str) -> Made:
+    """Replace a credential by a new one of the same user and project; the old one is worthless from now on.
+
+    Raises NotFound, InvalidValue for a token of a host.
+    """
+    with core.store.write() as tx:
+        credential = _one(caller, tx, ident)
+        if credential.wanted.type == "join":
+            raise InvalidValue("A host's token is used once, and not replaced.", noun="credential", reason="type")
+        holder, project = tx.need(User, credential.wanted.user), tx.need(Project, credential.project)
+        end(caller, tx, credential)
+        return _add(caller, core, tx, credential.wanted.type, holder, project)
+
+
+@requires("reader")
+def revoke(caller: Caller, core: Core, ident: str) -> None:
+    """Make a credential worthless from now on: by its uuid, an access key's id, or a token.
+
+    It is the caller's own, or that of a user whom the caller looks after; for administrators any.
+    Processes that are not this one may let it in for `FRESH` more. Raises NotFound.
+    """
+    with core.store.write() as tx:
+        end(caller, tx, _one(caller, tx, ident))
+
+
+def _one(caller: Caller, tx: Reader, ident: str) -> Credential:
+    """The credential that the caller may change, by its uuid, an access key's id, or a token. Raises NotFound."""
+    holder = tx.claimed("credential", ident) or tx.claimed("credential", token_digest(ident))
+    credential = tx.get(Credential, holder[1] if holder else ident)
+    if credential is None or credential.gone is not None or not _may_change(caller, tx, credential):
+        raise NotFound("There is no such credential.", noun="credential")
+    return credential
+
+
+def _may_change(caller: Caller, tx: Reader, credential: Credential) -> bool:
+    if caller.admin or credential.wanted.user == caller.user:
+        return True
+    user = tx.get(User, credential.wanted.user)
+    is_own = user is not None and user.wanted.home == caller.project and not user.wanted.admin
+    return is_own and caller.right == "admin"

@@ -14,6 +14,7 @@ from pileus.model.ids import new_uuid
 from pileus.model.network import Network
 from pileus.model.router import Router
 from pileus.rules import find
+from pileus.rules.rights import requires
 from pileus.rules.routetable import wake_router
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _DOMAINS = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?( {_LABEL}(\.{_LABEL})*\.?)*")
 """One domain name, or several with spaces between, as some guests understand."""
 
 
+@requires("member")
 def create(caller: Caller, core: Core, options: Wanted, tags: Mapping[str, str] | None = None) -> DhcpOptionSet:
     """Make a set of these options. Raises InvalidValue for none, and for one that no guest can be told."""
     _check(options)
@@ -53,6 +55,7 @@ def _check(options: Wanted) -> None:
                 raise InvalidValue(text, noun=DhcpOptionSet.KIND, ident=server[:40], reason="option")
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a set. Raises Conflict while a router uses it."""
     with core.store.write() as tx:
@@ -66,6 +69,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.add_journal_line(caller, option_set, "dhcpoptionset.delete", outcome="done")
 
 
+@requires("member")
 def associate(caller: Caller, core: Core, uuid: str | None, router: str) -> None:
     """Have the guests of a router (by uuid) configured by a set, or by the cloud's own for None."""
     with core.store.write() as tx:
@@ -78,6 +82,7 @@ def associate(caller: Caller, core: Core, uuid: str | None, router: str) -> None
         tx.wake_all(Network.KIND, [network.uuid for network in tx.referring(Network, [on.uuid])])
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[DhcpOptionSet]:
     """The project's sets."""
     with core.store.read() as tx:

@@ -15,6 +15,7 @@ from pileus.model.provider import BodyRef
 from pileus.model.views import StoreView
 from pileus.rules import recount
 from pileus.rules.doctor import count_findings, living_rows, view, wake_findings
+from pileus.rules.rights import requires
 from pileus.verbs import adopt as adoption
 
 if TYPE_CHECKING:
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
     from pileus.rules.core import Core
 
 
+@requires("administrator", "examines a cloud")
 def look(caller: Caller, core: Core) -> StoreView:
     """Return the store's wanted state, and its contradictions with itself. For administrators. Raises Forbidden."""
-    _administrator(caller)
+    del caller
     with core.store.read() as tx:
         return view(tx, core.store.now())
 
 
+@requires("administrator", "examines a cloud")
 def mend(caller: Caller, core: Core) -> list[Finding]:
     """Set claims, usage and wakes right, by what the rows say; what of it is still wrong. Raises Forbidden."""
-    _administrator(caller)
+    del caller
     with core.store.write() as tx:
         for finding in wake_findings(tx, living_rows(tx), core.store.now()):
             if finding.code == "WakeLeaked":
@@ -42,12 +45,13 @@ def mend(caller: Caller, core: Core) -> list[Finding]:
         return list(count_findings(tx))
 
 
+@requires("administrator", "examines a cloud")
 def sweep(caller: Caller, core: Core, kind: str, uuid: str) -> None:
     """Have the network engine, or for an instance every host, forget a noun that is gone.
 
     Raises Forbidden, NotFound unless it is a tombstone (what has no row is not known to be gone), Fault.
     """
-    _administrator(caller)
+    del caller
     bodied: tuple[type[Noun], ...] = (Instance, *ENGINE)
     cls = next((cls for cls in bodied if kind == cls.KIND), None)
     with core.store.write() as tx:
@@ -64,15 +68,11 @@ def sweep(caller: Caller, core: Core, kind: str, uuid: str) -> None:
         core.networks.remove(BodyRef(kind=kind, uuid=uuid, revision=revision))
 
 
+@requires("administrator", "examines a cloud")
 def adopt(caller: Caller, core: Core, spec: InstanceSpec, host: str, body: Body) -> Instance:
     """Take an instance that no row knows into the store, as the order or guest on `host` says that it was made.
 
     Its body goes on as it is. Raises Forbidden, and what `adopt.adopt` raises.
     """
-    _administrator(caller)
     report = BodyReport(running=body.running, n=body.n, reboot=body.reboot, satisfied=body.satisfied, ever=True)
     return adoption.adopt(caller, core, spec, host, report)
-
-
-def _administrator(caller: Caller) -> None:
-    caller.require_admin("examines a cloud")

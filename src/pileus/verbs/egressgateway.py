@@ -8,6 +8,7 @@ from pileus.model.egressgateway import EgressGateway, Wanted
 from pileus.model.ids import new_uuid
 from pileus.model.router import Router
 from pileus.rules import find
+from pileus.rules.rights import requires
 from pileus.rules.routetable import wake_router
 from pileus.rules.token import once
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pileus.rules.core import Core
 
 
+@requires("member")
 def create(
     caller: Caller, core: Core, router: str, tags: Mapping[str, str] | None = None, token: str = ""
 ) -> EgressGateway:
@@ -36,6 +38,7 @@ def create(
         return once(caller, tx, EgressGateway, token, [router, dict(tags or {})], make)
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a gateway; routes that name it lead nowhere."""
     with core.store.write() as tx:
@@ -45,6 +48,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         wake_router(tx, gateway.wanted.router)
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[EgressGateway]:
     """The project's gateways."""
     with core.store.read() as tx:

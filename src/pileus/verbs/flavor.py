@@ -13,6 +13,7 @@ from pileus.model.flavor import Flavor
 from pileus.model.ids import new_uuid
 from pileus.model.traits import changed
 from pileus.rules import find
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,12 +31,12 @@ _MOST = {"vcpus": 1024, "memory": 1 << 24, "disk": 1 << 16}
 _MOST_ALLOWED = 4_000_000
 
 
+@requires("administrator", "looks after flavors")
 def create(caller: Caller, core: Core, name: str, wanted: model.Wanted) -> Flavor:
     """Make a flavor. Its size is for ever: a name never means another one, retired or not.
 
     Raises Forbidden, InvalidValue, Duplicate.
     """
-    caller.require_admin("looks after flavors", "flavor")
     if not _NAME.fullmatch(name):
         text = f"'{name}' is no flavor name: lower-case letters, digits, - and . only, at most 64."
         raise InvalidValue(text, noun="flavor", ident=name, reason="name")
@@ -52,6 +53,7 @@ def create(caller: Caller, core: Core, name: str, wanted: model.Wanted) -> Flavo
         return _add(caller, tx, name, msgspec.structs.replace(wanted, traits=changed((), wanted.traits, ())))
 
 
+@requires("administrator", "looks after flavors")
 def demand(caller: Caller, core: Core, uuid: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Flavor:
     """Change what a flavor demands of hosts, from the next launch on: what runs, runs on.
 
@@ -69,6 +71,7 @@ def demand(caller: Caller, core: Core, uuid: str, add: Iterable[str] = (), remov
         return flavor
 
 
+@requires("administrator", "looks after flavors")
 def offer(caller: Caller, core: Core, uuid: str, *, retired: bool = False) -> Flavor:
     """Offer a flavor, or retire it: nothing is launched in it then, and what has it keeps it.
 
@@ -84,6 +87,7 @@ def offer(caller: Caller, core: Core, uuid: str, *, retired: bool = False) -> Fl
         return flavor
 
 
+@requires("administrator", "looks after flavors")
 def seed(caller: Caller, core: Core) -> list[Flavor]:
     """Make the flavors that every cloud starts with; those that exist are left alone."""
     sizes = [(name, size, "machine") for name, size in model.MACHINES.items()]
@@ -99,6 +103,7 @@ def seed(caller: Caller, core: Core) -> list[Flavor]:
     return new_flavors
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[Flavor]:
     """Every flavor that is offered, in the order of their making."""
     del caller
@@ -107,7 +112,6 @@ def listing(caller: Caller, core: Core) -> list[Flavor]:
 
 
 def _one(caller: Caller, tx: Reader, uuid: str) -> Flavor:
-    caller.require_admin("looks after flavors", "flavor")
     return find.living(caller, tx, Flavor, uuid)
 
 

@@ -27,6 +27,7 @@ from pileus.rules.floatingip import (
     wake_holder,
     within,
 )
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
 
 
+@requires("member")
 def allocate(
     caller: Caller, core: Core, tags: Mapping[str, str] | None = None, requested_address: str = ""
 ) -> FloatingIp:
@@ -68,6 +70,7 @@ def _asked(tx: Reader, place: Place, address: str) -> str:
     return address
 
 
+@requires("member")
 def associate(
     caller: Caller,
     core: Core,
@@ -127,6 +130,7 @@ def _target(caller: Caller, tx: Reader, instance: str, port: str) -> Port:
     return candidates[0]
 
 
+@requires("member")
 def disassociate(caller: Caller, core: Core, association: str = "", uuid: str = "", address: str = "") -> FloatingIp:
     """Take the address (by its association's id, uuid, or itself) from its port; it stays the project's."""
     with core.store.write() as tx:
@@ -141,6 +145,7 @@ def disassociate(caller: Caller, core: Core, association: str = "", uuid: str = 
         return disassociated(caller, tx, floating) if floating.wanted.port else floating
 
 
+@requires("member")
 def release(caller: Caller, core: Core, uuid: str = "", address: str = "") -> None:
     """Give the address back; Conflict while a port has it."""
     with core.store.write() as tx:
@@ -153,6 +158,7 @@ def release(caller: Caller, core: Core, uuid: str = "", address: str = "") -> No
         tx.wake(floating)
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core, uuids: Sequence[str] = (), named: Sequence[str] = ()) -> list[AddressView]:
     """The project's addresses, all or those with these uuids or addresses (each must exist)."""
     with core.store.read() as tx:

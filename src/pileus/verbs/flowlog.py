@@ -9,6 +9,7 @@ from pileus.model.flowlog import FlowLog, Wanted
 from pileus.model.ids import new_uuid
 from pileus.model.nouns import NOUNS
 from pileus.rules import find
+from pileus.rules.rights import requires
 from pileus.rules.token import once
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
+@requires("member")
 def create(
     caller: Caller, core: Core, wanted: Sequence[Wanted], tags: Mapping[str, str] | None = None, token: str = ""
 ) -> list[FlowLog]:
@@ -49,6 +51,7 @@ def _make(caller: Caller, tx: Writer, wanted: Wanted, tags: dict[str, str]) -> F
     return log
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuids: Sequence[str]) -> None:
     """Delete logs (by uuid), all or none. Raises NotFound."""
     with core.store.write() as tx:
@@ -58,6 +61,7 @@ def delete(caller: Caller, core: Core, uuids: Sequence[str]) -> None:
             tx.add_journal_line(caller, gone, "flowlog.delete", outcome="done")
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[FlowLog]:
     """The project's logs."""
     with core.store.read() as tx:

@@ -13,6 +13,7 @@ from pileus.model.image import on_host
 from pileus.model.placement import RESOURCES
 from pileus.model.traits import given
 from pileus.rules.host import REMOVED, readmit
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,13 +31,14 @@ _JOURNAL_VERBS: dict[Duty, str] = {
 }
 
 
+@requires("administrator", "looks after hosts")
 def set_duty(caller: Caller, core: Core, name: str, state: Duty) -> Host:
     """Have a host take new instances, or none; those that it has run on. The same state again changes nothing.
 
     Instances are not moved away: their disks are their host's own. Raises Forbidden, NotFound.
     """
     with core.store.write() as tx:
-        host = _one(caller, tx, name)
+        host = _one(tx, name)
         if host.wanted.state == state:
             return host
         host = tx.want(host, msgspec.structs.replace(host.wanted, state=state))
@@ -44,6 +46,7 @@ def set_duty(caller: Caller, core: Core, name: str, state: Duty) -> Host:
         return host
 
 
+@requires("administrator", "looks after hosts")
 def give(caller: Caller, core: Core, name: str, ratios: Overcommit) -> Host:
     """Give a host its own ratios of overcommit; those that are None are the cloud's. Nothing that runs is affected.
 
@@ -56,19 +59,20 @@ def give(caller: Caller, core: Core, name: str, ratios: Overcommit) -> Host:
                 f"'{ratio}' is no ratio of {resource}: above 0, at most 1000.", noun="host", reason="ratio"
             )
     with core.store.write() as tx:
-        host = _one(caller, tx, name)
+        host = _one(tx, name)
         host = tx.want(host, msgspec.structs.replace(host.wanted, overcommit=ratios))
         tx.add_journal_line(caller, host, "host.overcommit", goal=host.generation, outcome="done")
         return host
 
 
+@requires("administrator", "looks after hosts")
 def change_traits(caller: Caller, core: Core, name: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Host:
     """Give a host traits, or take them from it: where flavors that demand them go from now on. Instances run on.
 
     Raises Forbidden, NotFound, InvalidValue for words that are no traits, or that hosts alone can say of themselves.
     """
     with core.store.write() as tx:
-        host = _one(caller, tx, name)
+        host = _one(tx, name)
         traits = given(host.wanted.traits, add, remove)
         if traits == host.wanted.traits:
             return host
@@ -77,6 +81,7 @@ def change_traits(caller: Caller, core: Core, name: str, add: Iterable[str] = ()
         return host
 
 
+@requires("administrator", "looks after hosts")
 def remove(caller: Caller, core: Core, name: str, *, forget: bool = False) -> Host:
     """Take a host that holds nothing out of the cloud; what it says from then on is not listened to.
 
@@ -85,7 +90,7 @@ def remove(caller: Caller, core: Core, name: str, *, forget: bool = False) -> Ho
     Raises Forbidden, NotFound, Conflict.
     """
     with core.store.write() as tx:
-        host = _one(caller, tx, name)
+        host = _one(tx, name)
         scope = f"host:{host.name}"
         if forget:
             if alive(host, tx.now):
@@ -119,13 +124,13 @@ def remove(caller: Caller, core: Core, name: str, *, forget: bool = False) -> Ho
         return host
 
 
+@requires("administrator", "looks after hosts")
 def admit(caller: Caller, core: Core, name: str) -> None:
     """Readmit a removed host as it was when it was removed: its instances are as it says in its next report.
 
     Its certificates are good again. One that has none, on the cloud's own machine, is known from its next report on.
     Raises Forbidden, NotFound when no host of that name was removed.
     """
-    caller.require_admin("looks after hosts", "host")
     with core.store.write() as tx:
         holder = tx.claimed(REMOVED, name)
         if holder is None or not readmit(tx, name):
@@ -137,9 +142,8 @@ def admit(caller: Caller, core: Core, name: str) -> None:
             tx.add_journal_line(caller, host, "host.admit", goal=host.generation, outcome="done")
 
 
-def _one(caller: Caller, tx: Reader, name: str) -> Host:
-    """The host of this name, by which orders and reports know it too. Raises Forbidden, NotFound."""
-    caller.require_admin("looks after hosts", "host")
+def _one(tx: Reader, name: str) -> Host:
+    """The host of this name, by which orders and reports know it too. Raises NotFound."""
     host = tx.named(Host, name)
     if host is None:
         raise NotFound(f"The host '{name}' does not exist.", noun="host", ident=name)

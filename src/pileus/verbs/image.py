@@ -30,6 +30,8 @@ from pileus.model.sizes import Description, Ident, Idents, Name, Tags
 from pileus.model.volume import Volume
 from pileus.rules import find
 from pileus.rules.image import allow, check_login, check_name, finish_removal, own, source, usable
+from pileus.rules.image import allow, check_login, check_name, finish_removal, own, source
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from pileus.store.reader import Reader
 
 
+@requires("member")
 def register(caller: Caller, core: Core, name: str, wanted: Wanted) -> Image:
     """Register an image by its digest. The same name with the same digest is the same image (safe to repeat).
 
@@ -120,6 +123,7 @@ class CaptureRequest(msgspec.Struct, frozen=True, kw_only=True):
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}", re.ASCII)
 
 
+@requires("member")
 def capture(caller: Caller, core: Core, request: CaptureRequest) -> Image:
     """Have an image made of an instance's root disk as it is now. Its bytes follow; it is pending until they are here.
 
@@ -202,6 +206,7 @@ class ImageChange(msgspec.Struct, frozen=True, kw_only=True):
     remove: Idents = ()
 
 
+@requires("member")
 def modify(caller: Caller, core: Core, uuid: str, change: ImageChange) -> Image:
     """Change an image's description, and who may launch from it beside its own project.
 
@@ -264,12 +269,14 @@ def copy(caller: Caller, core: Core, uuid: str, request: ImageCopy) -> Image:
         return duplicate
 
 
+@requires("reader")
 def one(caller: Caller, core: Core, uuid: str) -> Image:
     """The caller's own image with this uuid. Raises NotFound; Forbidden for another project's."""
     with core.store.read() as tx:
         return own(caller, find.living(caller, tx, Image, uuid))
 
 
+@requires("member")
 def room(caller: Caller, core: Core, stored: Callable[[str], int | None]) -> int | None:
     """How many bytes one more image of the caller's project may have; None: any number. Raises QuotaExceeded.
 
@@ -304,6 +311,7 @@ def _deleted(tx: Reader, project: str) -> set[str]:
     return begun - {content(image).digest for image in tx.list(Image)} - {""}
 
 
+@requires("member")
 def deregister(caller: Caller, core: Core, uuid: str) -> None:
     """Forget an image; instances that were started from it keep their disks."""
     with core.store.write() as tx:
@@ -320,6 +328,7 @@ def deregister(caller: Caller, core: Core, uuid: str) -> None:
             tx.wake(image)
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[Image]:
     """The images that the caller may start from, oldest first; `uuids`: these, each of which must exist."""
     with core.store.read() as tx:

@@ -17,6 +17,7 @@ from pileus.objects import Incoming, ObjectStore
 from pileus.objects.inspection import is_archive, plain
 from pileus.rules import image as image_rules
 from pileus.rules.core import Core
+from pileus.rules.rights import requires
 from pileus.verbs import image
 
 
@@ -47,6 +48,7 @@ class Disk(msgspec.Struct, frozen=True):
         return "container" if self.format == "tar" else "machine"
 
 
+@requires("member")
 def check(caller: Caller, upload: ImageUpload) -> None:
     """Refuse parameters of an upload before its bytes are read. Raises InvalidValue, Forbidden."""
     image_rules.check_name(upload.name)
@@ -54,6 +56,7 @@ def check(caller: Caller, upload: ImageUpload) -> None:
     image_rules.allow(caller, public=upload.public)
 
 
+@requires("member")
 def finish(caller: Caller, core: Core, objects: ObjectStore, incoming: Incoming, upload: ImageUpload) -> Image:
     """Inspect the bytes that came in, keep them and register them as an image."""
     incoming.finish()
@@ -74,6 +77,7 @@ def _keep(caller: Caller, core: Core, incoming: Incoming, upload: ImageUpload, d
     return register(caller, core, upload, disk, stored.digest, stored.size)
 
 
+@requires("member")
 def register(caller: Caller, core: Core, upload: ImageUpload, disk: Disk, digest: str, size: int) -> Image:
     """Register an object that is kept as an image."""
     wanted = Wanted(

@@ -13,6 +13,7 @@ from pileus.model.network import Network
 from pileus.model.port import Port
 from pileus.model.router import Router
 from pileus.rules import find, routetable
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
+@requires("member")
 def create(caller: Caller, core: Core, tags: Mapping[str, str] | None = None) -> InternetGateway:
     """Make a gateway that is attached to nothing."""
     with core.store.write() as tx:
@@ -32,6 +34,7 @@ def create(caller: Caller, core: Core, tags: Mapping[str, str] | None = None) ->
         return gateway
 
 
+@requires("member")
 def attach(caller: Caller, core: Core, uuid: str, router: str) -> None:
     """Attach a gateway to the router with this uuid. Raises Conflict where either has another one."""
     with core.store.write() as tx:
@@ -48,6 +51,7 @@ def attach(caller: Caller, core: Core, uuid: str, router: str) -> None:
         routetable.wake_router(tx, target.uuid)
 
 
+@requires("member")
 def detach(caller: Caller, core: Core, uuid: str, router: str) -> None:
     """Detach a gateway. Raises Conflict where it is not attached, or public addresses lead through it."""
     with core.store.write() as tx:
@@ -63,6 +67,7 @@ def detach(caller: Caller, core: Core, uuid: str, router: str) -> None:
         routetable.wake_router(tx, target.uuid)
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a gateway. Raises Conflict while it is attached."""
     with core.store.write() as tx:
@@ -87,6 +92,7 @@ def _is_used(tx: Reader, router: str) -> bool:
     return tx.is_referred(ports, FloatingIp.KIND) or tx.is_referred(subnets, NatGateway.KIND)
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[InternetGateway]:
     """The project's gateways."""
     with core.store.read() as tx:

@@ -19,6 +19,7 @@ from pileus.model.host import Wanted as HostWanted
 from pileus.model.ids import new_uuid
 from pileus.model.volume import Volume
 from pileus.rules.host import JOINED, REMOVED, readmit
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -47,12 +48,12 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
     until: float
 
 
+@requires("administrator", "lets hosts join")
 def invite(caller: Caller, core: Core, host: str = "", valid: float = 3600.0) -> Invitation:
     """Make a token by which one host may join, once, within `valid` seconds; under the name `host` alone if given.
 
     It carries the fingerprint by which whoever joins knows the cloud. Raises Forbidden, InvalidValue, Unsupported.
     """
-    caller.require_admin("lets hosts join", "host")
     if not core.place.join:
         text = "Hosts cannot join this cloud: PILEUS_INTERNAL says at which address they could."
         raise Unsupported(text, noun="host")

@@ -9,6 +9,7 @@ import msgspec
 from pileus.model import listing as pages
 from pileus.model.errors import NotFound
 from pileus.model.instance import LAUNCH
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,7 @@ _LONGEST = 19
 """Digits of a line's number at most."""
 
 
+@requires("reader")
 def shown(caller: Caller, lines: Iterable[JournalEntry]) -> list[JournalEntry]:
     """The lines of these that the caller may see: of its own project; an administrator all of them.
 
@@ -35,6 +37,7 @@ def shown(caller: Caller, lines: Iterable[JournalEntry]) -> list[JournalEntry]:
     ]
 
 
+@requires("reader")
 def line(caller: Caller, core: Core, number: str) -> JournalEntry:
     """The line with this number. Raises NotFound."""
     if number.isascii() and number.isdecimal() and len(number) < _LONGEST:
@@ -45,6 +48,7 @@ def line(caller: Caller, core: Core, number: str) -> JournalEntry:
     raise NotFound(f"The journal has no line {number}.", noun="journal", ident=number)
 
 
+@requires("reader")
 def listing(
     caller: Caller,
     core: Core,

@@ -13,6 +13,7 @@ from pileus.model.ids import new_uuid
 from pileus.model.keypair import KeyPair, Wanted
 from pileus.rules import find
 from pileus.rules.keypair import absent, one_line, parse, sha256_fingerprint, with_colons
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 KeyType = Literal["rsa", "ed25519"]
 
 
+@requires("member")
 def create(
     caller: Caller,
     core: Core,
@@ -54,6 +56,7 @@ def create(
     return _add(caller, core, name, wanted, tags or {}, "keypair.create"), pem
 
 
+@requires("member")
 def import_(caller: Caller, core: Core, name: str, material: bytes, tags: Mapping[str, str] | None = None) -> KeyPair:
     """Register a public key: OpenSSH's form, RFC 4716's, PEM, or base64 of DER. InvalidValue for anything else."""
     if not material.strip():
@@ -77,6 +80,7 @@ def _add(caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[st
         return key
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> KeyPair:
     """Delete a key pair; instances that were launched with it keep the public key."""
     with core.store.write() as tx:
@@ -87,6 +91,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> KeyPair:
         return key
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core, names: Sequence[str] = (), uuids: Sequence[str] = ()) -> list[KeyPair]:
     """The project's key pairs; NotFound when a named one does not exist."""
     with core.store.read() as tx:

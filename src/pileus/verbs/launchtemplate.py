@@ -12,6 +12,7 @@ from pileus.model.ids import new_uuid
 from pileus.model.launchtemplate import LaunchTemplate, LaunchTemplateVersion, Wanted
 from pileus.rules import find
 from pileus.rules.launchtemplate import named, unknown, version_of
+from pileus.rules.rights import requires
 from pileus.rules.token import check as check_token
 from pileus.rules.token import once
 
@@ -34,6 +35,7 @@ class DeletedVersions(msgspec.Struct, frozen=True, kw_only=True):
     unknown: tuple[int, ...]
 
 
+@requires("member")
 def create(
     caller: Caller,
     core: Core,
@@ -65,6 +67,7 @@ def create(
         return once(caller, tx, LaunchTemplate, token, parameters, make)
 
 
+@requires("member")
 def add_version(
     caller: Caller,
     core: Core,
@@ -92,6 +95,7 @@ def add_version(
         return template, version
 
 
+@requires("member")
 def set_default(caller: Caller, core: Core, uuid: str, version: str) -> LaunchTemplate:
     """Make a version the default one. Raises NotFound."""
     with core.store.write() as tx:
@@ -103,6 +107,7 @@ def set_default(caller: Caller, core: Core, uuid: str, version: str) -> LaunchTe
         return _wanted(caller, tx, template, wanted, "launchtemplate.modify")
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> LaunchTemplate:
     """Delete a template with all of its versions; the template as it was."""
     with core.store.write() as tx:
@@ -112,6 +117,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> LaunchTemplate:
         return template
 
 
+@requires("member")
 def delete_versions(caller: Caller, core: Core, uuid: str, numbers: Sequence[int]) -> DeletedVersions:
     """Delete those of these versions that the template has, but for the default one."""
     with core.store.write() as tx:
@@ -128,12 +134,14 @@ def delete_versions(caller: Caller, core: Core, uuid: str, numbers: Sequence[int
         return DeletedVersions(template=template, deleted=deleted, default=default, unknown=missing)
 
 
+@requires("reader")
 def one(caller: Caller, core: Core, ident: str = "", name: str = "") -> LaunchTemplate:
     """The template with this uuid, or else with this name. Raises NotFound."""
     with core.store.read() as tx:
         return find.living(caller, tx, LaunchTemplate, ident) if ident else named(caller, tx, name)
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core, names: Sequence[str] = (), uuids: Sequence[str] = ()) -> list[LaunchTemplate]:
     """The project's templates, all or those named by uuid or by name; NotFound for one that does not exist."""
     with core.store.read() as tx:

@@ -12,6 +12,7 @@ from pileus.model.errors import InvalidValue
 from pileus.model.noun import project_scope
 from pileus.model.project import UNLIMITED, Project
 from pileus.rules import find
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,7 @@ class ProjectLimits(msgspec.Struct, frozen=True, kw_only=True):
     bounds: dict[str, Bound]
 
 
+@requires("reader")
 def show(caller: Caller, core: Core, uuid: str = "") -> ProjectLimits:
     """The limits of the caller's project, or (for an administrator) of the one with this uuid. NotFound."""
     with core.store.read() as tx:
@@ -52,12 +54,12 @@ def show(caller: Caller, core: Core, uuid: str = "") -> ProjectLimits:
     return ProjectLimits(project=project.name, resources=resources, bounds=dict(core.bounds))
 
 
+@requires("administrator", "changes limits")
 def change(caller: Caller, core: Core, uuid: str, limits: Mapping[str, int | None]) -> ProjectLimits:
     """Give a project other limits; None: any amount. Usage beyond a new limit stays.
 
     Raises Forbidden, NotFound, InvalidValue for what is no resource or no amount.
     """
-    caller.require_admin("changes limits", "project")
     for resource, limit in limits.items():
         if resource not in quota.DEFAULTS:
             text = f"'{resource[:40]}' is no resource; there are: {', '.join(sorted(quota.DEFAULTS))}."

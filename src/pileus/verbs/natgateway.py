@@ -14,6 +14,7 @@ from pileus.model.network import Network
 from pileus.model.subnet import Subnet
 from pileus.rules import find
 from pileus.rules.network import free_addresses
+from pileus.rules.rights import requires
 from pileus.rules.routetable import gateway_of, wake_router
 from pileus.rules.token import once
 
@@ -32,6 +33,7 @@ class NatGatewayView(msgspec.Struct, frozen=True, kw_only=True):
     allocation: FloatingIp | None = None
 
 
+@requires("member")
 def create(
     caller: Caller,
     core: Core,
@@ -71,6 +73,7 @@ def _make(caller: Caller, tx: Writer, subnet: str, floatingip: str, address: str
     return nat
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a gateway; the floating address stays the project's, and routes that name the gateway lead nowhere."""
     with core.store.write() as tx:
@@ -81,6 +84,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         wake_router(tx, nat.wanted.router)
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[NatGatewayView]:
     """The project's gateways, those deleted within a day too."""
     with core.store.read() as tx:

@@ -21,6 +21,7 @@ from pileus.model.router import Wanted as RouterWanted
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet, Wanted, usable
 from pileus.rules import find, networkacl, routetable, securitygroup
+from pileus.rules.rights import requires
 from pileus.rules.subnet import check_place, subnets_on
 from pileus.verbs.subnet import dissociate
 
@@ -41,6 +42,7 @@ class SubnetView(msgspec.Struct, frozen=True, kw_only=True):
     free: int
 
 
+@requires("reader")
 def routers(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[Router]:
     """The project's routers, all or those with these uuids."""
     with core.store.read() as tx:
@@ -48,6 +50,7 @@ def routers(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[Route
     return [router for router in rows if not router.wanted.gone]
 
 
+@requires("reader")
 def subnets(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[SubnetView]:
     """The project's subnets, all or those with these uuids."""
     with core.store.read() as tx:
@@ -67,12 +70,14 @@ def subnets(caller: Caller, core: Core, uuids: Sequence[str] = ()) -> list[Subne
     return views
 
 
+@requires("reader")
 def networks(caller: Caller, core: Core) -> list[Network]:
     """The project's networks."""
     with core.store.read() as tx:
         return [network for network in tx.list(Network, project=caller.project) if not network.wanted.gone]
 
 
+@requires("member")
 def create(
     caller: Caller, core: Core, router: str = "", name: str = "", tags: Mapping[str, str] | None = None
 ) -> Network:
@@ -94,6 +99,7 @@ def create(
         return network
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a network. Raises Conflict while a subnet is on it."""
     with core.store.write() as tx:
@@ -107,6 +113,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.wake(network)
 
 
+@requires("member")
 def join(caller: Caller, core: Core, uuid: str, router: str) -> None:
     """Join a network without a router to the router with this uuid: its subnets get gateways there.
 
@@ -125,6 +132,7 @@ def join(caller: Caller, core: Core, uuid: str, router: str) -> None:
         _rejoined(caller, tx, network, on.uuid)
 
 
+@requires("member")
 def part(caller: Caller, core: Core, uuid: str) -> None:
     """Part a network from its router. Raises Conflict while something on it needs the router, or it has none."""
     with core.store.write() as tx:
@@ -172,6 +180,7 @@ _COMPLETE = 2
 _AT_ONCE = 500
 
 
+@requires("administrator", "completes networks")
 def complete(caller: Caller, core: Core) -> None:
     """Give routers that an earlier version made, or that were recovered from its orders, all that `ROUTED` says."""
     with core.store.read() as tx:
@@ -210,6 +219,7 @@ FLAT = "mcc"
 """The name of a flat network, its router, subnet and open group."""
 
 
+@requires("member")
 def flat(caller: Caller, core: Core, pool: str) -> Flat:
     """The project's flat network, made unless there is one, with the addresses FIRST-LAST of `pool` to give away.
 

@@ -16,6 +16,7 @@ from pileus.model.routetable import SubnetAssociation
 from pileus.model.subnet import Subnet
 from pileus.rules import find
 from pileus.rules.networkacl import acls_of, subnets_by_acl
+from pileus.rules.rights import requires
 from pileus.rules.routetable import wake_router
 from pileus.rules.token import once
 
@@ -39,6 +40,7 @@ class NetworkAclView(msgspec.Struct, frozen=True, kw_only=True):
     associations: tuple[SubnetAssociation, ...]
 
 
+@requires("member")
 def create(
     caller: Caller, core: Core, router: str, tags: Mapping[str, str] | None = None, token: str = ""
 ) -> NetworkAcl:
@@ -56,6 +58,7 @@ def create(
         return once(caller, tx, NetworkAcl, token, [router, dict(tags or {})], make)
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete an ACL. Raises InvalidValue for a default one, Conflict while a subnet is associated with it."""
     with core.store.write() as tx:
@@ -69,6 +72,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.make_tombstone(_wanted(caller, tx, acl, "delete", gone=True))
 
 
+@requires("member")
 def add_entry(caller: Caller, core: Core, uuid: str, entry: AclEntry) -> None:
     """Give an ACL a further entry. Raises InvalidValue, and Duplicate where the ACL has one of its number."""
     entry = _checked(entry)
@@ -80,6 +84,7 @@ def add_entry(caller: Caller, core: Core, uuid: str, entry: AclEntry) -> None:
         _wanted(caller, tx, acl, "modify", entries=(*acl.wanted.entries, entry))
 
 
+@requires("member")
 def replace_entry(caller: Caller, core: Core, uuid: str, entry: AclEntry) -> None:
     """Put an entry in the place of the ACL's entry of its number and direction. Raises InvalidValue, NotFound."""
     entry = _checked(entry)
@@ -91,6 +96,7 @@ def replace_entry(caller: Caller, core: Core, uuid: str, entry: AclEntry) -> Non
         _wanted(caller, tx, acl, "modify", entries=(*others, entry))
 
 
+@requires("member")
 def remove_entry(caller: Caller, core: Core, uuid: str, number: int, *, egress: bool) -> None:
     """Take an entry away. Raises NotFound."""
     with core.store.write() as tx:
@@ -141,6 +147,7 @@ def _checked(entry: AclEntry) -> AclEntry:
     return msgspec.structs.replace(entry, cidr=cidr, icmp_type=None, icmp_code=None)
 
 
+@requires("member")
 def replace_association(caller: Caller, core: Core, association: str, uuid: str) -> str:
     """Have the subnet of an association (by its id) go by another ACL of its router; the new id."""
     with core.store.write() as tx:
@@ -176,6 +183,7 @@ def _wanted(caller: Caller, tx: Writer, acl: NetworkAcl, verb: str, **changes: o
     return acl
 
 
+@requires("member")
 def forget_subnet(caller: Caller, tx: Writer, router: str, subnet: str) -> None:
     """Take a subnet (by uuid) that goes out of the ACL that names it."""
     for acl in acls_of(tx, router):
@@ -184,6 +192,7 @@ def forget_subnet(caller: Caller, tx: Writer, router: str, subnet: str) -> None:
             _wanted(caller, tx, acl, "disassociate", associations=left)
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[NetworkAclView]:
     """The project's ACLs."""
     with core.store.read() as tx:

@@ -15,6 +15,7 @@ from pileus.model.router import Router
 from pileus.rules import find
 from pileus.rules.groupreference import wake_foreign
 from pileus.rules.peering import free_link
+from pileus.rules.rights import requires
 from pileus.rules.routetable import wake_router
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class PeeringView(msgspec.Struct, frozen=True, kw_only=True):
     peer_account: str
 
 
+@requires("member")
 def create(
     caller: Caller, core: Core, router: str, asked: str, account: str, tags: Mapping[str, str] | None = None
 ) -> Peering:
@@ -84,6 +86,7 @@ def _failed(caller: Caller, tx: Writer, own: Router, asked: str, account: str, t
     return peering
 
 
+@requires("member")
 def accept(caller: Caller, core: Core, uuid: str) -> Peering:
     """Link the two routers. Raises Forbidden for all but the peer's project, Conflict unless it is pending."""
     with core.store.write() as tx:
@@ -99,6 +102,7 @@ def accept(caller: Caller, core: Core, uuid: str) -> Peering:
         return _changed(caller, tx, peering, "accept", status="active")
 
 
+@requires("member")
 def reject(caller: Caller, core: Core, uuid: str) -> None:
     """Refuse the link. Raises Forbidden for all but the peer's project, Conflict unless it is pending."""
     with core.store.write() as tx:
@@ -117,6 +121,7 @@ def _pending(caller: Caller, tx: Reader, uuid: str, verb: str) -> Peering:
     return peering
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """End a link, or take a request back. Raises Conflict where the peer's project deletes what it can reject."""
     with core.store.write() as tx:
@@ -138,12 +143,14 @@ def _changed(caller: Caller, tx: Writer, peering: Peering, verb: str, **changes:
     return peering
 
 
+@requires("member")
 def withdraw(caller: Caller, tx: Writer, peerings: list[Peering]) -> None:
     """End requests of which the peer goes."""
     for peering in peerings:
         tx.make_tombstone(_changed(caller, tx, peering, "delete", gone=True))
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[PeeringView]:
     """The peerings of the project's routers; of those that it asked for, the ones that ended within a day too."""
     with core.store.read() as tx:

@@ -9,6 +9,7 @@ from pileus.model.ids import new_uuid
 from pileus.model.placementgroup import PlacementGroup, Wanted
 from pileus.rules import find
 from pileus.rules.placementgroup import unknown
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pileus.rules.core import Core
 
 
+@requires("member")
 def create(
     caller: Caller, core: Core, name: str, wanted: Wanted, tags: Mapping[str, str] | None = None
 ) -> PlacementGroup:
@@ -33,6 +35,7 @@ def create(
         return group
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a group. Raises NotFound, Conflict while instances are in it."""
     with core.store.write() as tx:
@@ -46,6 +49,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.add_journal_line(caller, group, "placementgroup.delete", outcome="done")
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core, names: Sequence[str] = (), uuids: Sequence[str] = ()) -> list[PlacementGroup]:
     """The project's groups; NotFound when one that is named does not exist."""
     with core.store.read() as tx:

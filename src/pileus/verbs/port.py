@@ -21,6 +21,7 @@ from pileus.rules import port as rules
 from pileus.rules.instance.view import InstanceView, NicView, joined, nics_of
 from pileus.rules.network import free_addresses
 from pileus.rules.port import NewPort
+from pileus.rules.rights import requires
 from pileus.rules.token import once
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class PortChange(msgspec.Struct, frozen=True, kw_only=True):
     network_tags: Idents | None = None
 
 
+@requires("member")
 def create(
     caller: Caller, core: Core, request: NewPort, tags: Mapping[str, str] | None = None, token: str = ""
 ) -> Port:
@@ -95,6 +97,7 @@ def _make(caller: Caller, tx: Writer, request: NewPort, tags: dict[str, str]) ->
     return port
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a port. Raises Conflict while an instance has it."""
     with core.store.write() as tx:
@@ -106,6 +109,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.wake(port)
 
 
+@requires("member")
 def attach(caller: Caller, core: Core, uuid: str, instance: str, index: int) -> Port:
     """Give a port to an instance (by uuid) at a device index, while it runs too; it stays when the instance goes.
 
@@ -143,6 +147,7 @@ def _check_index(tx: Reader, instance: Instance, index: int) -> None:
         raise InvalidValue(text, noun=Port.KIND, ident=str(index), reason="device-index")
 
 
+@requires("member")
 def detach(caller: Caller, core: Core, uuid: str) -> None:
     """Take a port from its instance, while that runs too; it is available once the instance's host has let it go.
 
@@ -163,6 +168,7 @@ def detach(caller: Caller, core: Core, uuid: str) -> None:
         tx.wake(holder)
 
 
+@requires("member")
 def modify(caller: Caller, core: Core, uuid: str, change: PortChange) -> None:
     """Change a port. Raises InvalidValue, NotFound, QuotaExceeded; Conflict where no instance has it and one must."""
     sizes.check(change)
@@ -186,6 +192,7 @@ def modify(caller: Caller, core: Core, uuid: str, change: PortChange) -> None:
         _wake(tx, port)
 
 
+@requires("member")
 def assign(
     caller: Caller, core: Core, uuid: str, addresses: Sequence[str] = (), more: int = 0, *, move: bool = False
 ) -> list[str]:
@@ -213,6 +220,7 @@ def assign(
         return new if more else list(dict.fromkeys(addresses))
 
 
+@requires("member")
 def unassign(caller: Caller, core: Core, uuid: str, addresses: Sequence[str]) -> None:
     """Take secondary addresses from a port. Raises InvalidValue for any other address."""
     with core.store.write() as tx:
@@ -225,6 +233,7 @@ def unassign(caller: Caller, core: Core, uuid: str, addresses: Sequence[str]) ->
         _readdress(caller, tx, port, "unassign", secondaries=left)
 
 
+@requires("member")
 def assign_ipv6(caller: Caller, core: Core, uuid: str, addresses: Sequence[str] = (), more: int = 0) -> list[str]:
     """Give a port further addresses of IPv6: those named, or so many free ones. Returns the addresses.
 
@@ -246,6 +255,7 @@ def assign_ipv6(caller: Caller, core: Core, uuid: str, addresses: Sequence[str] 
         return list(new)
 
 
+@requires("member")
 def unassign_ipv6(caller: Caller, core: Core, uuid: str, addresses: Sequence[str]) -> None:
     """Take addresses of IPv6 from a port. Raises InvalidValue for any other address."""
     with core.store.write() as tx:
@@ -288,6 +298,7 @@ def _wake(tx: Writer, port: Port) -> None:
         tx.wake_all(Router.KIND, [router])
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[PortView]:
     """The project's ports, with their instances; not those that are to go and that no instance has."""
     with core.store.read() as tx:

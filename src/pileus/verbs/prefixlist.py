@@ -15,6 +15,7 @@ from pileus.model.router import Router
 from pileus.model.sizes import Idents, Name
 from pileus.rules import find
 from pileus.rules.prefixlist import entries_of, users_of, wake_users
+from pileus.rules.rights import requires
 from pileus.rules.routetable import check_destination
 from pileus.rules.token import once
 
@@ -38,6 +39,7 @@ class PrefixListChange(msgspec.Struct, frozen=True, kw_only=True):
     current: int | None = None
 
 
+@requires("member")
 def create(
     caller: Caller,
     core: Core,
@@ -62,6 +64,7 @@ def create(
         return once(caller, tx, PrefixList, token, parameters, make)
 
 
+@requires("member")
 def modify(caller: Caller, core: Core, uuid: str, change: PrefixListChange) -> PrefixList:
     """Change a list: its name, its size, or its entries, which raises its version.
 
@@ -95,6 +98,7 @@ def modify(caller: Caller, core: Core, uuid: str, change: PrefixListChange) -> P
         return prefixlist
 
 
+@requires("member")
 def restore(caller: Caller, core: Core, uuid: str, previous: int, current: int) -> PrefixList:
     """Give a list the entries of an earlier version, as a new version. Raises Conflict, NotFound."""
     with core.store.write() as tx:
@@ -104,6 +108,7 @@ def restore(caller: Caller, core: Core, uuid: str, previous: int, current: int) 
         return _replaced(caller, tx, prefixlist, earlier, "prefixlist.restore")
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> PrefixList:
     """Delete a list. Raises Conflict while a rule or a route names it."""
     with core.store.write() as tx:
@@ -119,12 +124,14 @@ def delete(caller: Caller, core: Core, uuid: str) -> PrefixList:
         return deleted
 
 
+@requires("reader")
 def one(caller: Caller, core: Core, uuid: str) -> PrefixList:
     """The list with this uuid."""
     with core.store.read() as tx:
         return find.living(caller, tx, PrefixList, uuid)
 
 
+@requires("reader")
 def users(caller: Caller, core: Core, uuid: str) -> list[Noun]:
     """The security groups and the route tables that name a list."""
     with core.store.read() as tx:
@@ -132,6 +139,7 @@ def users(caller: Caller, core: Core, uuid: str) -> list[Noun]:
         return [*groups, *tables]
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[PrefixList]:
     """The project's lists."""
     with core.store.read() as tx:

@@ -1,50 +1,98 @@
-"""Projects: made with the network that their first instance lands on."""
+"""Projects: made with the network that their first instance lands on, disabled, and deleted when they hold no more."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pileus.model import quota
-from pileus.model.errors import Duplicate, InvalidValue
-from pileus.model.ids import new_account, new_uuid
+from pileus.model.credential import Credential
+from pileus.model.errors import Conflict
+from pileus.model.grant import Grant
 from pileus.model.project import Project
-from pileus.rules.defaultnetwork import add_default_network
-from pileus.rules.project import new_wanted
+from pileus.model.user import User
+from pileus.rules import credential, find, grant
+from pileus.rules.defaultnetwork import default_nouns, remove
+from pileus.rules.project import add, held
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
-    from pileus.store.writer import Writer
+
+_DEED = "looks after projects"
 
 
+@requires("administrator", _DEED)
 def ensure(caller: Caller, core: Core, name: str, limits: Mapping[str, int] | None = None) -> Project:
     """The project of this name, made with its default router, network, subnet and group if there is none yet."""
     with core.store.write() as tx:
-        return ensure_in(caller, core, tx, name, quota.DEFAULTS if limits is None else limits)
+        limits = quota.DEFAULTS if limits is None else limits
+        return tx.named(Project, name) or add(caller, core, tx, name, limits)
 
 
-def ensure_in(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[str, int]) -> Project:
-    """The same as a part of another verb's transaction."""
-    return tx.named(Project, name) or _create(caller, core, tx, name, limits)
+@requires("administrator", _DEED)
+def create(caller: Caller, core: Core, name: str) -> Project:
+    """Make a project with the default limits, and with its default router, network, subnet and group.
+
+    Raises Forbidden, InvalidValue, Duplicate.
+    """
+    with core.store.write() as tx:
+        return add(caller, core, tx, name, quota.DEFAULTS)
 
 
-def _create(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[str, int]) -> Project:
-    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_." for c in name):
-        raise InvalidValue(f"'{name}' is no project name: letters, digits, - _ . only, at most 64.", ident=name)
-    uuid = new_uuid()
-    wanted = new_wanted(uuid, new_account(), limits)
-    project = Project(uuid=uuid, project=uuid, name=name, wanted=wanted)
-    try:
-        project = tx.add(project)
-    except Duplicate as error:
-        raise Duplicate(f"The project '{name}' exists already.", noun="project", ident=name) from error
-    tx.add_journal_line(caller, project, "project.create", outcome="done")
-    add_default_network(caller, core, tx, project.uuid)
-    return project
+@requires("administrator", _DEED)
+def modify(caller: Caller, core: Core, uuid: str, *, enabled: bool) -> Project:
+    """Enable a project, or disable it: nobody acts in it then, and what it holds goes on as it is.
+
+    Raises Forbidden, NotFound; Conflict for the caller's own project, and for the home of an administrator.
+    """
+    with core.store.write() as tx:
+        project = find.living(caller, tx, Project, uuid)
+        if project.wanted.enabled == enabled:
+            return project
+        administrators = [user.name for user in tx.list(User, project=uuid) if user.wanted.admin]
+        if not enabled and (administrators or uuid == caller.project):
+            text = f"The {project.label} is yours, or the home of an administrator, and stays enabled."
+            raise Conflict(text, noun=Project.KIND, ident=uuid, reason="self")
+        project = tx.want(project, msgspec.structs.replace(project.wanted, enabled=enabled))
+        verb = "project.enable" if enabled else "project.disable"
+        tx.add_journal_line(caller, project, verb, goal=project.generation, outcome="done")
+        return project
 
 
+@requires("administrator", _DEED)
+def delete(caller: Caller, core: Core, uuid: str) -> Project:
+    """Delete a project that holds nothing but its default network, with its grants and access keys.
+
+    It is gone once that network is. Raises Forbidden, NotFound; Conflict, which says what it still holds.
+    """
+    with core.store.write() as tx:
+        project = find.living(caller, tx, Project, uuid)
+        tx.lock(project)
+        network = default_nouns(tx, uuid)
+        going = {noun.uuid for noun in network}
+        contents = Counter(noun.KIND for noun in held(tx, uuid) if noun.uuid not in going and not noun.wanted.gone)
+        if contents or uuid == caller.project:
+            listed = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in sorted(contents.items()))
+            text = f"The {project.label} still holds {listed or 'you'}: delete these first."
+            raise Conflict(text, noun=Project.KIND, ident=uuid, reason="in-use")
+        for access_key in tx.list(Credential, project=uuid):
+            credential.end(caller, tx, access_key)
+        for each in tx.list(Grant, project=uuid):
+            grant.end(caller, tx, each)
+        remove(caller, tx, network)
+        project = tx.want_gone(project)
+        tx.add_journal_line(caller, project, "project.delete", goal=project.generation)
+        tx.wake(project)
+        return project
+
+
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[Project]:
     """The caller's project; every one for an admin."""
     with core.store.read() as tx:

@@ -10,6 +10,7 @@ from pileus.model.noun import Noun
 from pileus.model.securitygroup import SecurityGroup
 from pileus.rules import find, securitygroup
 from pileus.rules.image import check_name
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=Noun)
 
 
+@requires("member")
 def rename(caller: Caller, core: Core, cls: type[N], uuid: str, name: str) -> N:
     """Give the noun with this uuid another name; the name that it has changes nothing.
 

@@ -16,6 +16,7 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.rules import find, ipv6, networkacl, routetable, securitygroup
 from pileus.rules.defaultnetwork import add_default_network
 from pileus.rules.network import check_range
+from pileus.rules.rights import requires
 from pileus.rules.transitgateway import wake_gateways_of
 from pileus.verbs.peering import withdraw
 
@@ -30,6 +31,7 @@ RANGES = 5
 """Ranges of a router."""
 
 
+@requires("member")
 def create(
     caller: Caller, core: Core, cidr: str, tags: Mapping[str, str] | None = None, *, with_ipv6: bool = False
 ) -> Router:
@@ -52,6 +54,7 @@ def create(
         return router
 
 
+@requires("member")
 def create_default(caller: Caller, core: Core) -> Router:
     """Make the project's default router anew, with its network, subnet, group and way out. Raises Conflict."""
     with core.store.write() as tx:
@@ -62,6 +65,7 @@ def create_default(caller: Caller, core: Core) -> Router:
         return add_default_network(caller, core, tx, caller.project)
 
 
+@requires("member")
 def modify(
     caller: Caller, core: Core, uuid: str, *, dns_support: bool | None = None, dns_hostnames: bool | None = None
 ) -> None:
@@ -76,6 +80,7 @@ def modify(
         tx.wake_all(Network.KIND, networks)
 
 
+@requires("member")
 def add_range(caller: Caller, core: Core, uuid: str, cidr: str) -> Range:
     """Give the router a further range. Raises InvalidValue for one that overlaps, Conflict for too many."""
     check_range(cidr, Router.KIND)
@@ -97,6 +102,7 @@ def add_range(caller: Caller, core: Core, uuid: str, cidr: str) -> Range:
         return added
 
 
+@requires("member")
 def add_ipv6_range(caller: Caller, core: Core, uuid: str) -> Range:
     """Give the router a range of the cloud's IPv6 addresses. Raises Conflict for too many, NoCapacity.
 
@@ -133,6 +139,7 @@ def _peers(tx: Reader, router: Router) -> list[Router]:
     return [*tx.many(Router, ends).values()]
 
 
+@requires("member")
 def remove_range(caller: Caller, core: Core, ident: str) -> tuple[Router, Range]:
     """Take a range (by its id) away. Raises NotFound, Conflict while a subnet is in it, InvalidValue for the first."""
     with core.store.write() as tx:
@@ -161,6 +168,7 @@ def _subnet_ranges(tx: Reader, router: Router) -> list[str]:
     return [cidr for wanted in subnets for cidr in (wanted.cidr, wanted.ipv6.cidr if wanted.ipv6 else "") if cidr]
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a router with its main table, default ACL and default group. Raises Conflict while more is on it."""
     with core.store.write() as tx:

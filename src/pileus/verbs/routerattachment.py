@@ -16,6 +16,7 @@ from pileus.model.transitgateway import TransitGateway
 from pileus.model.transittable import TransitTable
 from pileus.rules import find
 from pileus.rules.peering import free_link
+from pileus.rules.rights import requires
 from pileus.rules.routetable import wake_router
 from pileus.rules.transitgateway import tables_of, wake_gateway
 
@@ -35,6 +36,7 @@ class RouterAttachmentView(msgspec.Struct, frozen=True, kw_only=True):
     table: str = ""
 
 
+@requires("member")
 def create(
     caller: Caller,
     core: Core,
@@ -100,6 +102,7 @@ def _check_subnets(caller: Caller, tx: Reader, router: Router, subnets: Sequence
         raise InvalidValue(text, noun=RouterAttachment.KIND, ident=router.uuid, reason="zone")
 
 
+@requires("member")
 def modify(
     caller: Caller,
     core: Core,
@@ -127,6 +130,7 @@ def modify(
         return attachment
 
 
+@requires("member")
 def accept(caller: Caller, core: Core, uuid: str) -> None:
     """Accept the attachment of another project's router, of which there are none. Raises NotFound, Conflict."""
     with core.store.read() as tx:
@@ -135,6 +139,7 @@ def accept(caller: Caller, core: Core, uuid: str) -> None:
     raise Conflict(text, noun=RouterAttachment.KIND, ident=uuid, reason="status")
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> RouterAttachment:
     """Detach a router: routes over the attachment lead nowhere."""
     with core.store.write() as tx:
@@ -162,6 +167,7 @@ def _wake(tx: Writer, attachment: RouterAttachment) -> None:
     wake_router(tx, attachment.wanted.router)
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[RouterAttachmentView]:
     """The project's attachments, those deleted within a day too."""
     with core.store.read() as tx:

@@ -24,6 +24,7 @@ from pileus.model.subnet import Subnet
 from pileus.model.transitgateway import TransitGateway
 from pileus.rules import find
 from pileus.rules import port as port_rules
+from pileus.rules.rights import requires
 from pileus.rules.routetable import (
     check_destination,
     gateway_of,
@@ -52,6 +53,7 @@ class RouteTableView(msgspec.Struct, frozen=True, kw_only=True):
     active: frozenset[str]
 
 
+@requires("member")
 def create(
     caller: Caller, core: Core, router: str, tags: Mapping[str, str] | None = None, token: str = ""
 ) -> RouteTable:
@@ -69,6 +71,7 @@ def create(
         return once(caller, tx, RouteTable, token, [router, dict(tags or {})], make)
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a table. Raises Conflict for a main one, and while a subnet is associated with it."""
     with core.store.write() as tx:
@@ -79,6 +82,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.make_tombstone(_wanted(caller, tx, table, "delete", gone=True))
 
 
+@requires("member")
 def associate(caller: Caller, core: Core, uuid: str, subnet: str) -> str:
     """Have a subnet (by uuid) go by a table; the id of the association. Raises Conflict where it goes by another."""
     with core.store.write() as tx:
@@ -90,6 +94,7 @@ def associate(caller: Caller, core: Core, uuid: str, subnet: str) -> str:
         return _associate(caller, tx, table, on)
 
 
+@requires("member")
 def disassociate(caller: Caller, core: Core, association: str) -> None:
     """Have the subnet of an association (by its id) go by the main table. Raises NotFound, InvalidValue."""
     with core.store.write() as tx:
@@ -100,6 +105,7 @@ def disassociate(caller: Caller, core: Core, association: str) -> None:
         wake_networks(tx, [_dissociate(caller, tx, table, association)])
 
 
+@requires("member")
 def replace_association(caller: Caller, core: Core, association: str, uuid: str) -> str:
     """Have the subnet of an association, or all that go by the main table, go by another table; the new id."""
     with core.store.write() as tx:
@@ -117,6 +123,7 @@ def replace_association(caller: Caller, core: Core, association: str, uuid: str)
         return new.wanted.main
 
 
+@requires("member")
 def add_route(caller: Caller, core: Core, uuid: str, cidr: str, target: str, ident: str) -> None:
     """Lead `cidr`, a range or a prefix list's uuid, to the noun `ident` (a uuid) of kind `target`.
 
@@ -131,6 +138,7 @@ def add_route(caller: Caller, core: Core, uuid: str, cidr: str, target: str, ide
         _routed(caller, tx, table, (*table.wanted.routes, route))
 
 
+@requires("member")
 def replace_route(caller: Caller, core: Core, uuid: str, cidr: str, target: str, ident: str) -> None:
     """Lead a route of the table elsewhere. Raises NotFound where it has none to `cidr`."""
     with core.store.write() as tx:
@@ -142,6 +150,7 @@ def replace_route(caller: Caller, core: Core, uuid: str, cidr: str, target: str,
         _routed(caller, tx, table, routes)
 
 
+@requires("member")
 def remove_route(caller: Caller, core: Core, uuid: str, cidr: str) -> None:
     """Take the route to `cidr` away. Raises NotFound."""
     with core.store.write() as tx:
@@ -293,6 +302,7 @@ def _gateway_route(caller: Caller, tx: Reader, table: RouteTable, destination: s
     return NetworkRoute(cidr=destination, target="internetgateway", uuid=gateway.uuid)
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[RouteTableView]:
     """The project's tables."""
     with core.store.read() as tx:

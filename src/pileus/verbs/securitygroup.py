@@ -21,6 +21,7 @@ from pileus.rules.groupreference import (
     wake_foreign,
 )
 from pileus.rules.port import check_network_tags
+from pileus.rules.rights import requires
 from pileus.rules.securitygroup import absent, anywhere, check_name, default_router, unknown_rule, wake_members
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
+@requires("member")
 def create(
     caller: Caller,
     core: Core,
@@ -70,6 +72,7 @@ def create(
         return group
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core, uuids: Sequence[str] = (), names: Sequence[str] = ()) -> list[SecurityGroup]:
     """The project's groups, all or those named by uuid or by name (each must exist)."""
     with core.store.read() as tx:
@@ -83,6 +86,7 @@ def listing(caller: Caller, core: Core, uuids: Sequence[str] = (), names: Sequen
     return groups
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a group that no port and no other group's rule uses; Conflict otherwise, and for a default group."""
     with core.store.write() as tx:
@@ -110,6 +114,7 @@ class GroupReferenceView(msgspec.Struct, frozen=True, kw_only=True):
     peering: str
 
 
+@requires("reader")
 def references(caller: Caller, core: Core, uuids: Sequence[str]) -> list[GroupReferenceView]:
     """The groups among these (by uuid) that rules on other routers name. Raises NotFound."""
     with core.store.read() as tx:
@@ -131,6 +136,7 @@ class StaleGroupView(msgspec.Struct, frozen=True, kw_only=True):
     named: dict[str, SecurityGroup]
 
 
+@requires("reader")
 def stale(caller: Caller, core: Core, router: str) -> list[StaleGroupView]:
     """The groups of a router (by uuid) with stale rules. Raises NotFound."""
     with core.store.read() as tx:
@@ -144,6 +150,7 @@ def stale(caller: Caller, core: Core, router: str) -> list[StaleGroupView]:
         return views
 
 
+@requires("member")
 def authorize(
     caller: Caller,
     core: Core,
@@ -165,6 +172,7 @@ def authorize(
         return added
 
 
+@requires("member")
 def revoke(
     caller: Caller,
     core: Core,
@@ -183,6 +191,7 @@ def revoke(
         _replace(caller, tx, group, tuple(rules_by_id.values()), "securitygroup.revoke")
 
 
+@requires("member")
 def modify(caller: Caller, core: Core, rules: Sequence[Rule], uuid: str) -> None:
     """Put these rules in the place of those with their ids and directions, all or none; tags stay."""
     with core.store.write() as tx:
@@ -199,6 +208,7 @@ def modify(caller: Caller, core: Core, rules: Sequence[Rule], uuid: str) -> None
         _replace(caller, tx, group, tuple(rules_by_id.values()), "securitygroup.modify")
 
 
+@requires("member")
 def describe(
     caller: Caller,
     core: Core,

@@ -17,6 +17,7 @@ from pileus.model.subnet import Ipv6Block, Subnet, Wanted
 from pileus.rules import find, ipv6, routetable
 from pileus.rules.defaultnetwork import add_default_subnet
 from pileus.rules.network import check_range
+from pileus.rules.rights import requires
 from pileus.rules.subnet import check_apart, check_place, subnets_on
 from pileus.verbs.networkacl import forget_subnet
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
+@requires("member")
 def create(
     caller: Caller,
     core: Core,
@@ -71,6 +73,7 @@ def create(
         return subnet
 
 
+@requires("member")
 def add(
     caller: Caller,
     core: Core,
@@ -114,6 +117,7 @@ def add(
         return subnet
 
 
+@requires("member")
 def create_default(caller: Caller, core: Core, zone: str) -> Subnet:
     """Make the default subnet of the project's default router anew. Raises Conflict, NotFound, InvalidValue."""
     if zone != core.place.zone:
@@ -141,6 +145,7 @@ def _block(router: Router, others: Iterable[Subnet], cidr: str) -> Ipv6Block:
     return Ipv6Block(id=new_ec2("subnet-cidr-assoc"), cidr=ipv6.check_subnet_range(cidr, router, others))
 
 
+@requires("member")
 def _block_on(tx: Reader, network: Network, router: Router | None, cidr: str) -> Ipv6Block:
     """The range of IPv6 of a new subnet on a network. Raises InvalidValue where that has no router."""
     if router is None:
@@ -167,6 +172,7 @@ def add_ipv6(caller: Caller, core: Core, uuid: str, cidr: str) -> Ipv6Block:
         return block
 
 
+@requires("member")
 def remove_ipv6(caller: Caller, core: Core, ident: str) -> tuple[Subnet, Ipv6Block]:
     """Take a range of IPv6 (by its id) from its subnet. Raises NotFound, Conflict while ports have addresses of it."""
     with core.store.write() as tx:
@@ -183,6 +189,7 @@ def remove_ipv6(caller: Caller, core: Core, ident: str) -> tuple[Subnet, Ipv6Blo
     raise NotFound(text, noun=Subnet.KIND, ident=ident[:40], reason="range")
 
 
+@requires("member")
 def modify(
     caller: Caller, core: Core, uuid: str, *, map_public: bool | None = None, assign_ipv6: bool | None = None
 ) -> None:
@@ -212,6 +219,7 @@ def _modified(caller: Caller, tx: Writer, subnet: Subnet, **changes: object) -> 
     return subnet
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a subnet, and its network with it if that has no other. Raises Conflict while anything is on it."""
     with core.store.write() as tx:
@@ -233,6 +241,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
             routetable.wake_router(tx, network.wanted.router)
 
 
+@requires("member")
 def dissociate(caller: Caller, tx: Writer, router: str, subnet: str) -> None:
     """Take the subnet out of the route table and the ACL of the router that name it."""
     forget_subnet(caller, tx, router, subnet)

@@ -14,6 +14,7 @@ from pileus.model.nouns import NOUNS
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.tag import check_key_prefix
 from pileus.rules import find
+from pileus.rules.rights import requires
 from pileus.rules.tag import shown
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ Target = tuple[str, str]
 Change = Callable[[dict[str, str]], dict[str, str]]
 
 
+@requires("member")
 def put(caller: Caller, core: Core, targets: Sequence[Target], tags: Mapping[str, str]) -> None:
     """Set these tags on every one of the nouns and rules of groups, or on none."""
     _change(caller, core, targets, lambda old: {**old, **tags}, "tag.put")
 
 
+@requires("member")
 def remove(caller: Caller, core: Core, targets: Sequence[Target], tags: Mapping[str, str | None] | None) -> None:
     """Take tags away: a key with a value goes only if the value is that; None as value: whatever it is; None: all.
 
@@ -104,6 +107,7 @@ def _one(caller: Caller, tx: Reader, kind: str, uuid: str) -> Noun:
     return noun
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[tuple[str, str, str, str]]:
     """Every tag in the project, system tags too: (kind, uuid, key, value), by kind, noun and key.
 

@@ -12,6 +12,7 @@ from pileus.model.transitgateway import TransitGateway, Wanted
 from pileus.model.transittable import TransitTable
 from pileus.model.transittable import Wanted as TableWanted
 from pileus.rules import find
+from pileus.rules.rights import requires
 from pileus.rules.transitgateway import attachments_of, tables_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ ASNS = (range(64512, 65535), range(4_200_000_000, 4_294_967_295))
 """The numbers that BGP has for private use."""
 
 
+@requires("member")
 def create(caller: Caller, core: Core, wanted: Wanted, tags: Mapping[str, str] | None = None) -> TransitGateway:
     """Make a gateway with a route table for new attachments, unless neither association nor propagation is on."""
     _check(wanted)
@@ -51,6 +53,7 @@ def _check(wanted: Wanted) -> None:
         raise InvalidValue(text, noun=TransitGateway.KIND, reason="asn")
 
 
+@requires("member")
 def modify(caller: Caller, core: Core, uuid: str, **changes: object) -> TransitGateway:
     """Change fields of `wanted`. Raises NotFound, InvalidValue for a default table that is not the gateway's."""
     with core.store.write() as tx:
@@ -77,6 +80,7 @@ def _check_own(gateway: TransitGateway, table: TransitTable) -> None:
         raise InvalidValue(f"The {table.label} is not of {gateway.label}.", noun=TransitTable.KIND, reason="other")
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> TransitGateway:
     """Delete a gateway with its route tables. Raises Conflict while routers are attached."""
     with core.store.write() as tx:
@@ -93,6 +97,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> TransitGateway:
         return gateway
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[TransitGateway]:
     """The project's gateways, those deleted within a day too."""
     with core.store.read() as tx:

@@ -13,6 +13,7 @@ from pileus.model.routerattachment import RouterAttachment
 from pileus.model.transitgateway import TransitGateway
 from pileus.model.transittable import TransitRoute, TransitTable, Wanted
 from pileus.rules import find
+from pileus.rules.rights import requires
 from pileus.rules.transitgateway import ResolvedRoute, attachments_of, ranges_of, resolved, wake_gateway
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class TransitTableView(msgspec.Struct, frozen=True, kw_only=True):
     attachments: dict[str, RouterAttachment]
 
 
+@requires("member")
 def create(caller: Caller, core: Core, gateway: str, tags: Mapping[str, str] | None = None) -> TransitTable:
     """Make a table without routes for the transit gateway with this uuid."""
     with core.store.write() as tx:
@@ -43,6 +45,7 @@ def create(caller: Caller, core: Core, gateway: str, tags: Mapping[str, str] | N
         return table
 
 
+@requires("member")
 def delete(caller: Caller, core: Core, uuid: str) -> TransitTable:
     """Delete a table. Raises Conflict for a default one, and while attachments are associated with it."""
     with core.store.write() as tx:
@@ -61,6 +64,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> TransitTable:
         return table
 
 
+@requires("member")
 def associate(caller: Caller, core: Core, uuid: str, attachment: str) -> RouterAttachment:
     """Have what comes from an attachment (by uuid) go by a table. Raises Conflict where it goes by another."""
     with core.store.write() as tx:
@@ -73,6 +77,7 @@ def associate(caller: Caller, core: Core, uuid: str, attachment: str) -> RouterA
         return source
 
 
+@requires("member")
 def disassociate(caller: Caller, core: Core, uuid: str, attachment: str) -> RouterAttachment:
     """Have what comes from an attachment go nowhere. Raises NotFound where it does not go by the table."""
     with core.store.write() as tx:
@@ -85,6 +90,7 @@ def disassociate(caller: Caller, core: Core, uuid: str, attachment: str) -> Rout
         return source
 
 
+@requires("member")
 def enable_propagation(caller: Caller, core: Core, uuid: str, attachment: str) -> RouterAttachment:
     """Lead the ranges of an attachment's router there. Raises Duplicate."""
     with core.store.write() as tx:
@@ -96,6 +102,7 @@ def enable_propagation(caller: Caller, core: Core, uuid: str, attachment: str) -
         return source
 
 
+@requires("member")
 def disable_propagation(caller: Caller, core: Core, uuid: str, attachment: str) -> RouterAttachment:
     """Take the routes away that an attachment propagates. Raises NotFound."""
     with core.store.write() as tx:
@@ -108,6 +115,7 @@ def disable_propagation(caller: Caller, core: Core, uuid: str, attachment: str) 
         return source
 
 
+@requires("member")
 def add_route(caller: Caller, core: Core, uuid: str, cidr: str, attachment: str) -> ResolvedRoute:
     """Lead a range over an attachment (by uuid), or nowhere where that is empty. Raises Duplicate, InvalidValue."""
     with core.store.write() as tx:
@@ -119,6 +127,7 @@ def add_route(caller: Caller, core: Core, uuid: str, cidr: str, attachment: str)
         return _shown(tx, table, route.cidr)
 
 
+@requires("member")
 def replace_route(caller: Caller, core: Core, uuid: str, cidr: str, attachment: str) -> ResolvedRoute:
     """Lead a static route elsewhere. Raises NotFound where the table has none to this range."""
     with core.store.write() as tx:
@@ -129,6 +138,7 @@ def replace_route(caller: Caller, core: Core, uuid: str, cidr: str, attachment: 
         return _shown(tx, _changed(caller, tx, table, "modify", routes=routes), route.cidr)
 
 
+@requires("member")
 def remove_route(caller: Caller, core: Core, uuid: str, cidr: str) -> ResolvedRoute:
     """Take a static route away; it is returned. Raises NotFound."""
     with core.store.write() as tx:
@@ -189,12 +199,14 @@ def _changed(caller: Caller, tx: Writer, table: TransitTable, verb: str, **chang
     return table
 
 
+@requires("reader")
 def routes(caller: Caller, core: Core, uuid: str) -> list[ResolvedRoute]:
     """The routes of a table (by uuid), in the order of their ranges. Raises NotFound."""
     with core.store.read() as tx:
         return _resolved(tx, find.living(caller, tx, TransitTable, uuid))
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[TransitTableView]:
     """The project's tables."""
     with core.store.read() as tx:

@@ -1,4 +1,4 @@
-"""Users: made with what they need to begin, a project and credentials."""
+"""Users: made with what they need to begin, a project and credentials; changed, disabled and deleted."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import secrets
 from typing import TYPE_CHECKING
 
 import msgspec
-from argon2 import PasswordHasher
 
 from pileus.model import quota
-from pileus.model.errors import Duplicate, InvalidValue, NotFound
+from pileus.model.credential import Credential
+from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound
+from pileus.model.grant import Grant
 from pileus.model.ids import new_uuid
 from pileus.model.project import Project
 from pileus.model.user import User, Wanted
+from pileus.model.usergroup import UserGroup
 from pileus.rules import credential as credential_rules
+from pileus.rules import grant, usergroup
+from pileus.rules import password as password_rules
 from pileus.rules import project as project_rules
-from pileus.verbs import credential, project
+from pileus.rules import user as user_rules
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pileus.model.caller import Caller
+    from pileus.model.role import Role
     from pileus.rules.core import Core
     from pileus.store.writer import Writer
 
@@ -39,17 +45,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     token: str
 
 
-_MADE_HERE = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
-"""For passwords of 144 random bits, at which nobody guesses: what makes guessing slow would slow us alone, by 0.25 s
-and 64 MiB for each user and each login. A hash says what it was made with, so older ones, and dearer ones, are good."""
-
-
-def _password() -> tuple[str, str]:
+def _random_password() -> tuple[str, str]:
     """A password of our making, and its hash."""
-    password = secrets.token_urlsafe(18)
-    return password, _MADE_HERE.hash(password)
+    text = secrets.token_urlsafe(18)
+    return text, password_rules.hash_random(text)
 
 
+@requires("admin")
 def create(
     caller: Caller,
     core: Core,
@@ -57,29 +59,55 @@ def create(
     project_name: str = "",
     *,
     admin: bool = False,
+    role: Role | None = None,
+    password: str = "",
     limits: Mapping[str, int] | None = None,
 ) -> Account:
-    """Make a user, its project if that is missing, an access key and a token that does not expire."""
-    caller.require_admin("makes users", "user")
+    """Make a user with an access key, a token that does not expire, and a role in its project.
+
+    A project's admin makes users of that project; administrators those of any, which is made when it is missing. The
+    role is by default `admin` in a project that is made, else `member`. An empty password is drawn at random. Raises
+    Forbidden, InvalidValue, Duplicate, QuotaExceeded.
+    """
     if not name or len(name) > 64 or not all(c.isalnum() or c in "-_.@" for c in name):
         raise InvalidValue(f"'{name}' is no user name: letters, digits, - _ . @ only, at most 64.", ident=name)
-    password, hashed = _password()
+    if admin or project_name not in ("", caller.project_name):
+        caller.require("administrator", "makes administrators, and users of other projects")
+    if password:
+        hashed = password_rules.hash_chosen(password)
+    else:
+        password, hashed = _random_password()
     with core.store.write() as tx:
-        limits = quota.DEFAULTS if limits is None else limits
-        home = project.ensure_in(caller, core, tx, project_name or name, limits)
-        wanted = Wanted(password=hashed, admin=admin, home=home.uuid)
-        user = User(uuid=new_uuid(), project=home.uuid, name=name, wanted=wanted)
+        home, is_new = _home(caller, core, tx, project_name or (name if caller.admin else caller.project_name), limits)
+        user = User(
+            uuid=new_uuid(),
+            project=home.uuid,
+            name=name,
+            wanted=Wanted(password=hashed, admin=admin, home=home.uuid),
+        )
         try:
             user = tx.add(user)
         except Duplicate as error:
             raise Duplicate(f"The user '{name}' exists already.", noun="user", ident=name) from error
         tx.add_journal_line(caller, user, "user.create", outcome="done")
+        grant.put(caller, tx, home.uuid, role or ("admin" if is_new else "member"), user=user.uuid)
         return _account(caller, core, tx, user, home, password)
+
+
+def _home(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[str, int] | None) -> tuple[Project, bool]:
+    """The project of this name, which is made when it is missing, and whether it was. Raises Forbidden, Conflict."""
+    home = tx.named(Project, name)
+    if home is None:
+        caller.require("administrator", "makes projects")
+        return project_rules.add(caller, core, tx, name, quota.DEFAULTS if limits is None else limits), True
+    if home.wanted.gone:
+        raise Conflict(f"The {home.label} is being deleted.", noun=Project.KIND, ident=home.uuid)
+    return home, False
 
 
 def _account(caller: Caller, core: Core, tx: Writer, user: User, home: Project, password: str) -> Account:
     """The account of `user`, with an access key and a token made now."""
-    access_key, secret_key = credential.add_aws(caller, core, tx, user, home)
+    access_key, secret_key = credential_rules.add_aws(caller, core, tx, user, home)
     return Account(
         user=user.name,
         user_id=user.uuid,
@@ -93,25 +121,28 @@ def _account(caller: Caller, core: Core, tx: Writer, user: User, home: Project, 
     )
 
 
+@requires("administrator", "renews a user's secrets")
 def renew(caller: Caller, core: Core, name: str) -> Account:
-    """New secrets for a user that has lost its own: another password, access key and token; the old keys stay good."""
-    caller.require_admin("renews a user's secrets", "user")
-    password, hashed = _password()
+    """New secrets for a user that has lost its own: another password, access key and token; the old keys stay good.
+
+    The user is enabled by that, and its signed tokens end. Raises NotFound.
+    """
+    password, hashed = _random_password()
     with core.store.write() as tx:
         user = tx.need(User, _named(tx, name))
         home = tx.need(Project, user.wanted.home)
-        user = tx.want(user, msgspec.structs.replace(user.wanted, password=hashed))
+        user = tx.want(user, _ended(user.wanted, password=hashed, enabled=True))
         tx.add_journal_line(caller, user, "user.renew", outcome="done")
         return _account(caller, core, tx, user, home, password)
 
 
+@requires("administrator", "makes users anew")
 def remake(caller: Caller, core: Core, name: str) -> Account:
     """New secrets for an administrator with a damaged row: its row and its project's are made anew, where damaged.
 
     Both keep their ids. A project made anew has no limits. Raises NotFound.
     """
-    caller.require_admin("makes users anew", "user")
-    password, hashed = _password()
+    password, hashed = _random_password()
     with core.store.write(recovering=True) as tx:
         uuid, home = _named(tx, name), project_rules.remake(caller, tx, name)
         user = tx.get(User, uuid)
@@ -122,6 +153,82 @@ def remake(caller: Caller, core: Core, name: str) -> Account:
             user = tx.want(user, wanted)
         tx.add_journal_line(caller, user, "user.remake", outcome="done")
         return _account(caller, core, tx, user, home, password)
+
+
+@requires("reader")
+def set_password(caller: Caller, core: Core, password: str, uuid: str = "", old: str = "") -> User:
+    """Give the caller, who says its `old` password, or a user whom it looks after, another password.
+
+    All signed tokens of that user end. Raises Forbidden, NotFound, InvalidValue, Throttled.
+    """
+    hashed = password_rules.hash_chosen(password)
+    with core.store.read() as tx:
+        user = user_rules.self_or_managed(caller, tx, uuid)
+    hashed_old = user.wanted.password if user.uuid == caller.user else ""
+    if hashed_old and not core.passwords.right(user.name, hashed_old, old):
+        raise Forbidden("The old password is wrong.", noun=User.KIND, reason="password")
+    with core.store.write() as tx:
+        user = user_rules.self_or_managed(caller, tx, uuid)
+        user = tx.want(user, _ended(user.wanted, password=hashed))
+        tx.add_journal_line(caller, user, "user.password", goal=user.generation, outcome="done")
+        return user
+
+
+@requires("admin")
+def modify(caller: Caller, core: Core, uuid: str, *, enabled: bool | None = None, admin: bool | None = None) -> User:
+    """Enable a user, or disable it: its keys and tokens are refused then, and its signed tokens end for good.
+
+    Administrators make a user an administrator too, or take that away. None leaves a part as it is. Raises NotFound,
+    Forbidden, Conflict for the caller itself.
+    """
+    if admin is not None:
+        caller.require("administrator", "makes administrators")
+    with core.store.write() as tx:
+        user = user_rules.managed(caller, tx, uuid)
+        if user.uuid == caller.user and (enabled is False or admin is False):
+            text = "You cannot disable yourself, nor give up to be an administrator: another administrator can."
+            raise Conflict(text, noun=User.KIND, ident=uuid, reason="self")
+        chosen = {"enabled": enabled, "admin": admin}
+        changes = {name: value for name, value in chosen.items() if value not in (None, getattr(user.wanted, name))}
+        if not changes:
+            return user
+        user = tx.want(user, _ended(user.wanted, **changes))
+        detail = " ".join(f"{name}={str(value).lower()}" for name, value in changes.items())
+        tx.add_journal_line(caller, user, "user.modify", goal=user.generation, outcome="done", detail=detail)
+        return user
+
+
+@requires("admin")
+def delete(caller: Caller, core: Core, uuid: str) -> User:
+    """Delete a user with its access keys, tokens, grants and places in groups; what it made stays.
+
+    Raises NotFound, Forbidden, Conflict for the caller itself.
+    """
+    with core.store.write() as tx:
+        user = user_rules.managed(caller, tx, uuid)
+        if user.uuid == caller.user:
+            raise Conflict("You cannot delete yourself.", noun=User.KIND, ident=uuid, reason="self")
+        for credential in tx.referring(Credential, [uuid]):
+            credential_rules.end(caller, tx, credential)
+        for held_grant in tx.referring(Grant, [uuid]):
+            grant.end(caller, tx, held_grant)
+        for group in tx.referring(UserGroup, [uuid]):
+            usergroup.without(caller, tx, group, uuid)
+        tx.make_tombstone(tx.want_gone(user))
+        tx.add_journal_line(caller, user, "user.delete", outcome="done")
+        return user
+
+
+@requires("reader")
+def listing(caller: Caller, core: Core) -> list[User]:
+    """The users whose home is the caller's project, in the order of their making."""
+    with core.store.read() as tx:
+        return tx.list(User, project=caller.project)
+
+
+def _ended(wanted: Wanted, **changes: object) -> Wanted:
+    """A user's wanted part with changes that end its signed tokens."""
+    return msgspec.structs.replace(wanted, epoch=wanted.epoch + 1, revoked=(), **changes)
 
 
 def _named(tx: Writer, name: str) -> str:

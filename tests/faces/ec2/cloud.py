@@ -36,9 +36,10 @@ from pileus.model.port import Port
 from pileus.model.user import User
 from pileus.model.user import Wanted as UserWanted
 from pileus.model.volume import Volume
+from pileus.rules import credential, grant
 from pileus.rules.core import Core
 from pileus.rules.credential import Authority
-from pileus.verbs import credential, flavor, image, project
+from pileus.verbs import flavor, image, project
 from tests import databases
 
 if TYPE_CHECKING:
@@ -266,6 +267,7 @@ class Cloud:
         home = project.ensure(SYSTEM, self.core, name, limits or {})
         with self.core.store.write() as tx:
             person = User(uuid=new_uuid(), project=home.uuid, name=name, wanted=UserWanted(admin=admin, home=home.uuid))
+            grant.put(SYSTEM, tx, home.uuid, "member", user=person.uuid)
             access_key, secret_key = credential.add_aws(SYSTEM, self.core, tx, tx.add(person), home)
         return Account(self, access_key, secret_key)
 

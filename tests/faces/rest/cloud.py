@@ -23,7 +23,7 @@ from pileus.rules.core import Core
 from pileus.rules.credential import Authority
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
-from pileus.verbs import flavor, image, user
+from pileus.verbs import flavor, image, user, usergroup
 from tests import nouns
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Cloud:
         for make in nouns.MAKE.values():
             make(caller, self.core, name, {})
         nouns.make_natgateway(caller, self.core)
+        usergroup.create(caller, self.core, name)
         nouns.make_peering(caller, self.core)
         nouns.make_routerattachment(caller, self.core)
 

@@ -111,7 +111,8 @@ def test_lists_come_in_pages(cloud: Cloud, account: Account) -> None:
 
 
 def test_users_are_made_by_administrators(cloud: Cloud, account: Account) -> None:
-    assert cloud.refused(account, "POST", "users", {"name": "eve"}) == "Forbidden"
+    assert cloud.refused(account, "POST", "users", {"name": "eve", "project": "garden"}) == "Forbidden"
+    assert cloud.refused(account, "POST", "users", {"name": "eve", "admin": True}) == "Forbidden"
     made = cloud.post(cloud.admin, "users", {"name": "eve", "project": "garden"})
     assert set(made) == {
         *("user", "user_id", "password", "project", "account_id", "canonical_id"),

@@ -9,6 +9,7 @@ import msgspec
 from pileus.model.credential import Credential
 from pileus.model.errors import NotFound
 from pileus.model.floatingip import FloatingIp
+from pileus.model.grant import Grant
 from pileus.model.host import Host
 from pileus.model.image import Image, content, state
 from pileus.model.instance import Instance, failed
@@ -16,8 +17,10 @@ from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
+from pileus.model.project import Project
 from pileus.model.statistics import Statistics
 from pileus.model.user import User
+from pileus.model.usergroup import UserGroup
 from pileus.rules import find
 from pileus.rules.floatingip import views_of as views_of_addresses
 from pileus.rules.host import Heard, HostView
@@ -180,6 +183,37 @@ def credential_document(credential: Credential, user: User | None) -> dict[str, 
     return {**document(credential), "user": user.name if user else "", "key": key}
 
 
+def _grants(_core: Core, tx: Reader, grants: Sequence[Grant]) -> list[dict[str, Any]]:
+    """Grants, each with the names of its project, and of its user or group of users."""
+    names = {
+        noun.uuid: noun.name
+        for noun in (
+            *tx.many(User, {grant.wanted.user for grant in grants}).values(),
+            *tx.many(UserGroup, {grant.wanted.usergroup for grant in grants}).values(),
+            *tx.many(Project, {grant.project for grant in grants}).values(),
+        )
+    }
+    return [
+        {
+            **document(grant),
+            "role": grant.wanted.role,
+            "user": names.get(grant.wanted.user, ""),
+            "usergroup": names.get(grant.wanted.usergroup, ""),
+            "project_name": names.get(grant.project, ""),
+        }
+        for grant in grants
+    ]
+
+
+def _usergroups(_core: Core, tx: Reader, groups: Sequence[UserGroup]) -> list[dict[str, Any]]:
+    """Groups of users, each with the names of its users."""
+    users = tx.many(User, {member for group in groups for member in group.wanted.members})
+    return [
+        {**document(group), "users": [users[uuid].name for uuid in group.wanted.members if uuid in users]}
+        for group in groups
+    ]
+
+
 def documents(core: Core, tx: Reader, nouns: Sequence[Noun]) -> list[dict[str, Any]]:
     """The documents of nouns of one kind, in order; one query per noun that they are shown with."""
     shown = _SHOWN.get(nouns[0].KIND) if nouns else None
@@ -204,6 +238,8 @@ _SHOWN: dict[str, Callable[[Core, Reader, Sequence[Any]], list[dict[str, Any]]]]
         address_document(view) for view in views_of_addresses(tx, addresses)
     ],
     Credential.KIND: _credentials,
+    Grant.KIND: _grants,
+    UserGroup.KIND: _usergroups,
 }
 """The kinds of nouns whose documents hold more than the noun."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.faces.rest import streams
+from pileus.faces.rest import people, streams
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.rest.routes import ROUTES
 from pileus.faces.wire import presented
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 FACE = "rest"
 ROOT = "/v1/"
-UNPROVEN = "Send 'Authorization: Bearer TOKEN' with a token of this cloud (admin.json has the administrator's)."
+PROJECT = "x-project-id"
+"""The header of the project, by name or uuid, in which a token's user acts for one request."""
+
+UNPROVEN = (
+    "Send 'Authorization: Bearer TOKEN' with a token of this cloud (admin.json has the administrator's); "
+    "or POST a user and its password to /v1/tokens, and send the token that it returns."
+)
 
 
 class RestFace(TypedFace):
@@ -48,6 +54,13 @@ def _description() -> msgspec.Raw:
 
 
 def _caller(authority: Authority, request: Request) -> Caller | None:
-    """Return the caller by bearer token (or X-Auth-Token); None when the request proves nobody."""
+    """Return the caller by bearer token (or X-Auth-Token), or the one that asks for a token by its password.
+
+    None when the request proves nobody.
+    """
+    new = people.asks_for_token(request)
+    if new is not None and new.user:
+        return authority.by_password(new.user, new.password, FACE, new.project)
     token = presented.token(request)
-    return authority.by_token(token, FACE) if token else None
+    project = new.project if new is not None else request.headers.get(PROJECT, "")
+    return authority.by_token(token, FACE, project) if token else None

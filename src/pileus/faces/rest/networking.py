@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Any
 
 from pileus.faces.rest import documents
 from pileus.faces.rest.networkbodies import (
@@ -39,20 +36,19 @@ from pileus.faces.rest.networkbodies import (
     TheSubnet,
     TransitRouteChange,
 )
+from pileus.faces.rest.nounroutes import act, change, delete, make, present
 from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model.caller import Caller
 from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.dhcpoptionset import Wanted as Options
 from pileus.model.egressgateway import EgressGateway
 from pileus.model.errors import InvalidValue, NotFound
-from pileus.model.floatingip import FloatingIp
 from pileus.model.instance import Instance
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.launchtemplate import LaunchTemplate
 from pileus.model.natgateway import NatGateway
 from pileus.model.network import Network
 from pileus.model.networkacl import AclEntry, NetworkAcl
-from pileus.model.noun import Noun
 from pileus.model.peering import Peering
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.placementgroup import Wanted as Placement
@@ -195,7 +191,7 @@ def _route(request: TypedRequest) -> dict[str, Any]:
     cls = next(cls for cls in kinds if route.target == cls.KIND)
     verb = routetable.replace_route if route.replace else routetable.add_route
     verb(request.caller, request.core, uuid, route.cidr, route.target, documents.uuid_of(request, cls, route.to))
-    return _present(request, RouteTable, uuid)
+    return present(request, RouteTable, uuid)
 
 
 def _leave_table(caller: Caller, core: Core, uuid: str, which: TheSubnet) -> None:
@@ -282,14 +278,14 @@ def _delete(cls: type[Noun], verb: Callable[[Caller, Core, str], object], says: 
 
 
 ROUTES: tuple[Route, ...] = (
-    _make(
+    make(
         Router,
         NewRouter,
         lambda caller, core, new: router.create(caller, core, new.cidr, new.tags, with_ipv6=new.ipv6),
         "Make a router, with a main route table, a default ACL and a default group.",
     ),
-    _change(Router, "", RouterChange, _change_router, "Change what guests are told of names."),
-    _change(
+    change(Router, "", RouterChange, _change_router, "Change what guests are told of names."),
+    change(
         Router,
         "ranges",
         AddressRange,
@@ -300,12 +296,15 @@ ROUTES: tuple[Route, ...] = (
     _change(Router, "ranges/remove", AddressRange, _remove_range, "Take a further range away, or one of IPv6."),
     _delete(Router, router.delete, "Delete a router on which nothing is."),
     _make(
+    change(Router, "ranges/remove", AddressRange, _remove_range, "Take a further range away."),
+    delete(Router, router.delete, "Delete a router on which nothing is."),
+    make(
         Network,
         NewNetwork,
         lambda caller, core, new: network.create(caller, core, new.router, new.name, new.tags),
         "Make a network, with a router or without one.",
     ),
-    _change(
+    change(
         Network,
         "join",
         TheRouter,
@@ -317,6 +316,10 @@ ROUTES: tuple[Route, ...] = (
     _make(Subnet, NewSubnet, _subnet, "Make a subnet."),
     _change(Subnet, "", SubnetChange, _change_subnet, "Change it."),
     _change(
+    act(Network, "part", network.part, "Part it from its router."),
+    delete(Network, network.delete, "Delete a network without subnets."),
+    make(Subnet, NewSubnet, _subnet, "Make a subnet."),
+    change(
         Subnet,
         "ipv6",
         Ipv6Range,
@@ -328,38 +331,42 @@ ROUTES: tuple[Route, ...] = (
     _make(Port, NewInterface, _port, "Make a port that no instance has."),
     _change(Port, "", PortChange, port.modify, "Change it."),
     _change(
+    delete(Subnet, subnet.delete, "Delete a subnet on which nothing is."),
+    make(Port, NewInterface, _port, "Make a port that no instance has."),
+    change(Port, "", PortChange, port.modify, "Change it."),
+    change(
         Port,
         "attach",
         PortAttachment,
         lambda caller, core, uuid, to: port.attach(caller, core, uuid, to.instance, to.index),
         "Give it to an instance, while that runs too.",
     ),
-    _act(Port, "detach", port.detach, "Take it from its instance, while that runs too."),
-    _delete(Port, port.delete, "Delete a port that no instance has."),
-    _make(SecurityGroup, NewGroup, _group, "Make a security group."),
-    _change(SecurityGroup, "rules", NewRule, _rule, "Add a rule."),
-    _change(
+    act(Port, "detach", port.detach, "Take it from its instance, while that runs too."),
+    delete(Port, port.delete, "Delete a port that no instance has."),
+    make(SecurityGroup, NewGroup, _group, "Make a security group."),
+    change(SecurityGroup, "rules", NewRule, _rule, "Add a rule."),
+    change(
         SecurityGroup,
         "rules/remove",
         RuleRemoval,
         lambda caller, core, uuid, which: securitygroup.revoke(caller, core, rule_ids=which.rules, uuid=uuid),
         "Take rules away.",
     ),
-    _delete(SecurityGroup, securitygroup.delete, "Delete a group that nothing uses."),
-    _make(
+    delete(SecurityGroup, securitygroup.delete, "Delete a group that nothing uses."),
+    make(
         InternetGateway,
         TaggedNoun,
         lambda caller, core, new: internetgateway.create(caller, core, new.tags),
         "Make an internet gateway.",
     ),
-    _change(
+    change(
         InternetGateway,
         "attach",
         TheRouter,
         lambda caller, core, uuid, to: internetgateway.attach(caller, core, uuid, to.router),
         "Attach it to a router.",
     ),
-    _change(
+    change(
         InternetGateway,
         "detach",
         TheRouter,
@@ -393,43 +400,45 @@ ROUTES: tuple[Route, ...] = (
     ),
     _delete(RouterAttachment, routerattachment.delete, "Detach a router; routes to the gateway lead nowhere."),
     _make(
+    delete(InternetGateway, internetgateway.delete, "Delete a gateway that is not attached."),
+    make(
         NatGateway,
         NewNatGateway,
         lambda caller, core, new: natgateway.create(caller, core, new.subnet, new.floatingip, new.address, new.tags),
         "Make a NAT gateway.",
     ),
-    _delete(NatGateway, natgateway.delete, "Delete it; its floating address stays."),
-    _make(
+    delete(NatGateway, natgateway.delete, "Delete it; its floating address stays."),
+    make(
         RouteTable,
         OfRouter,
         lambda caller, core, new: routetable.create(caller, core, new.router, new.tags),
         "Make a route table.",
     ),
     Route("POST", "routetables/{id}/routes", _route, "Add or replace a route.", RouteChange),
-    _change(
+    change(
         RouteTable,
         "routes/remove",
         AddressRange,
         lambda caller, core, uuid, to: routetable.remove_route(caller, core, uuid, to.cidr),
         "Take a route away.",
     ),
-    _change(
+    change(
         RouteTable,
         "associate",
         TheSubnet,
         lambda caller, core, uuid, on: routetable.associate(caller, core, uuid, on.subnet),
         "Have a subnet go by it.",
     ),
-    _change(RouteTable, "disassociate", TheSubnet, _leave_table, "Have a subnet go by the main table."),
-    _delete(RouteTable, routetable.delete, "Delete a table that no subnet goes by."),
-    _make(
+    change(RouteTable, "disassociate", TheSubnet, _leave_table, "Have a subnet go by the main table."),
+    delete(RouteTable, routetable.delete, "Delete a table that no subnet goes by."),
+    make(
         NetworkAcl,
         OfRouter,
         lambda caller, core, new: networkacl.create(caller, core, new.router, new.tags),
         "Make a network ACL, which denies everything.",
     ),
-    _change(NetworkAcl, "entries", NewEntry, _entry, "Add or replace an entry."),
-    _change(
+    change(NetworkAcl, "entries", NewEntry, _entry, "Add or replace an entry."),
+    change(
         NetworkAcl,
         "entries/remove",
         EntryRemoval,
@@ -438,15 +447,15 @@ ROUTES: tuple[Route, ...] = (
         ),
         "Take an entry away.",
     ),
-    _change(NetworkAcl, "associate", TheSubnet, _filter_by, "Have a subnet's packets judged by it."),
-    _delete(NetworkAcl, networkacl.delete, "Delete an ACL that no subnet goes by."),
-    _make(Peering, NewPeering, _peering, "Ask for a link with another router."),
-    _act(Peering, "accept", peering.accept, "Accept a request."),
-    _act(Peering, "reject", peering.reject, "Reject a request."),
-    _delete(Peering, peering.delete, "End a link."),
-    _make(DhcpOptionSet, NewOptions, _options, "Make a set of DHCP options."),
-    _delete(DhcpOptionSet, dhcpoptionset.delete, "Delete a set that no router uses."),
-    _make(
+    change(NetworkAcl, "associate", TheSubnet, _filter_by, "Have a subnet's packets judged by it."),
+    delete(NetworkAcl, networkacl.delete, "Delete an ACL that no subnet goes by."),
+    make(Peering, NewPeering, _peering, "Ask for a link with another router."),
+    act(Peering, "accept", peering.accept, "Accept a request."),
+    act(Peering, "reject", peering.reject, "Reject a request."),
+    delete(Peering, peering.delete, "End a link."),
+    make(DhcpOptionSet, NewOptions, _options, "Make a set of DHCP options."),
+    delete(DhcpOptionSet, dhcpoptionset.delete, "Delete a set that no router uses."),
+    make(
         PrefixList,
         NewPrefixList,
         lambda caller, core, new: prefixlist.create(caller, core, new.name, new.max_entries, new.entries, new.tags),
@@ -492,4 +501,7 @@ ROUTES: tuple[Route, ...] = (
         )
     ),
     _delete(TransitTable, transittable.delete, "Delete a table that no attachment goes by."),
+    change(PrefixList, "", PrefixListChange, prefixlist.modify, "Change it."),
+    delete(PrefixList, prefixlist.delete, "Delete a list that no rule and no route names."),
+    delete(LaunchTemplate, launchtemplate.delete, "Delete a launch template with all of its versions."),
 )

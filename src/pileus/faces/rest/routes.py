@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from pileus.faces.rest import changes, documents, launch, lists, networking
+from pileus.faces.rest import changes, documents, launch, lists, networking, people
 from pileus.faces.rest.explain import explain
 from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model import addresses, quota
 from pileus.model import listing as pages
 from pileus.model.allowance import Allowance
 from pileus.model.caller import Caller
-from pileus.model.credential import Credential
 from pileus.model.flavor import Flavor
 from pileus.model.flavor import Wanted as FlavorWanted
 from pileus.model.floatingip import FloatingIp
@@ -27,27 +26,11 @@ from pileus.model.port import Port
 from pileus.model.project import Project
 from pileus.model.sizes import Ident, Name, PublicKey, Tags, Traits
 from pileus.model.spec import InstanceSpec
-from pileus.model.user import User
 from pileus.rules.core import Core
-from pileus.verbs import credential, doctor, flavor, floatingip, host, image, join, keypair, limit, user
+from pileus.verbs import doctor, flavor, floatingip, host, image, join, keypair, limit
 from pileus.verbs.instance import console, power, stats, view
 from pileus.verbs.instance.launch import launch as launch_verb
 from pileus.verbs.rename import rename
-
-
-class NewUser(msgspec.Struct, frozen=True, kw_only=True):
-    """A user to make; its project is made too when it is missing (by default one of the user's name)."""
-
-    name: Name
-    project: Name = ""
-    admin: bool = False
-
-
-class NewCredential(msgspec.Struct, frozen=True, kw_only=True):
-    """One more credential: an access key or a token, for whoever asks, or for another user (by name or id)."""
-
-    type: Literal["aws", "token"] = "aws"
-    user: Ident = ""
 
 
 class NewKeyPair(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +56,7 @@ class Association(msgspec.Struct, frozen=True, kw_only=True):
     reassociate: bool = True
 
 
-class NewToken(msgspec.Struct, frozen=True, kw_only=True):
+class NewHostToken(msgspec.Struct, frozen=True, kw_only=True):
     """A token by which one host joins, once: under the name `host` if given, within `valid` seconds."""
 
     host: Name = ""
@@ -148,32 +131,6 @@ def _explain(request: TypedRequest) -> dict[str, Any]:
 
 def _deregister_image(request: TypedRequest) -> dict[str, Any]:
     image.deregister(request.caller, request.core, documents.uuid_of(request, Image))
-    return {}
-
-
-def _create_user(request: TypedRequest) -> user.Account:
-    new = request.read(NewUser)
-    return user.create(request.caller, request.core, new.name, new.project, admin=new.admin)
-
-
-def _create_credential(request: TypedRequest) -> dict[str, Any]:
-    new = request.read(NewCredential)
-    own = new.user in ("", request.caller.user_name)
-    whose = "" if own else documents.uuid_for_administrators(request, User, new.user)
-    secret = credential.create(request.caller, request.core, new.type, whose)
-    with request.core.store.read() as tx:
-        ident = tx.need(Credential, secret.uuid).ec2_id
-    return {"id": ident, **{name: getattr(secret, name) for name in _OF_CREDENTIAL}}
-
-
-_OF_CREDENTIAL = ("user", "project", "access_key", "secret_key", "token")
-
-
-def _revoke_credential(request: TypedRequest) -> dict[str, Any]:
-    """Revoke what the path names: a credential by its id, or an access key or a token itself."""
-    ident = request.path["id"]
-    identity = request.core.store.identities(Credential, [ident]).get(ident)
-    credential.revoke(request.caller, request.core, identity.uuid if identity else ident)
     return {}
 
 
@@ -358,16 +315,14 @@ def _admit_host(request: TypedRequest) -> dict[str, Any]:
 
 
 def _invite(request: TypedRequest) -> join.Invitation:
-    new = request.read(NewToken)
+    new = request.read(NewHostToken)
     return join.invite(request.caller, request.core, new.host, new.valid)
 
 
 RENAME = Route("PATCH", "{nouns}/{id}", _rename, "Give it another name.", NewName)
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "users", _create_user, "Make a user, and its project if that is missing.", NewUser, 201),
-    Route("POST", "credentials", _create_credential, "Make an access key or a token.", NewCredential, 201),
-    Route("DELETE", "credentials/{id}", _revoke_credential, "Make it worthless, from now on."),
+    *people.ROUTES,
     Route("POST", "keypairs", _create_keypair, "Make or import a key pair.", NewKeyPair, 201),
     Route(
         "POST", "images/capture", _capture_image, "Make an image of an instance's root disk.", image.CaptureRequest, 201
@@ -405,7 +360,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "hosts/{id}/traits", _mark_host, "Give it traits, or take them from it.", NewTraits),
     Route("POST", "hosts/{id}/remove", _remove_host, "Take it out of the cloud.", Removal),
     Route("POST", "hosts/{id}/admit", _admit_host, "Readmit a removed host."),
-    Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewToken, 201),
+    Route("POST", "hosttokens", _invite, "Make a token by which one host may join, once.", NewHostToken, 201),
     Route("GET", "limits", _limits, "What the project (`project`: another one) may use and uses, and all bounds."),
     Route("POST", "projects/{id}/limits", _change_limits, "Give a project other limits.", NewLimits),
     Route("GET", "explain/{kind}/{id}", _explain, "What is wanted, assigned and seen, and what it waits for."),

@@ -10,6 +10,7 @@ from pileus.model.errors import Conflict, Fault, Unsupported
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance, State, state
 from pileus.rules import find
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -20,6 +21,7 @@ LOG_LIMIT = 64 * 1024
 """Bytes of the console's end that are given."""
 
 
+@requires("reader")
 def output(caller: Caller, core: Core, uuid: str) -> tuple[Instance, bytes]:
     """The last 64 KiB that the instance wrote to its serial console; empty before it ran."""
     instance = _instance(caller, core, uuid)
@@ -30,6 +32,7 @@ def output(caller: Caller, core: Core, uuid: str) -> tuple[Instance, bytes]:
         return instance, channels.read_all(access)[-LOG_LIMIT:]
 
 
+@requires("reader")
 def screenshot(caller: Caller, core: Core, uuid: str) -> tuple[Instance, bytes]:
     """The screen of the running machine with this uuid, as PNG.
 
@@ -52,6 +55,7 @@ def screenshot(caller: Caller, core: Core, uuid: str) -> tuple[Instance, bytes]:
             raise Unsupported(fault.message, noun="instance", ident=uuid) from fault
 
 
+@requires("member")
 def connect(caller: Caller, core: Core, uuid: str, port: int) -> Access:
     """A TCP stream to `port` of the instance, as the loopback listener gives it."""
     instance = _instance(caller, core, uuid)

@@ -36,6 +36,7 @@ from pileus.rules.instance import view as view_rules
 from pileus.rules.instance.interface import LaunchInterface, PlannedInterface
 from pileus.rules.launchtemplate import version_of
 from pileus.rules.port import NewPort
+from pileus.rules.rights import requires
 from pileus.store.writer import digest
 from pileus.verbs.instance import view
 
@@ -150,6 +151,7 @@ class _Places(NamedTuple):
     addresses: list[list[tuple[str, ...]]]
 
 
+@requires("member")
 def launch(caller: Caller, core: Core, request: Launch) -> list[str]:
     """Launch; returns the uuids of the instances, in launch order. The same token again: those of the first time.
 
@@ -158,6 +160,7 @@ def launch(caller: Caller, core: Core, request: Launch) -> list[str]:
     return _tried(caller, core, request)[0]
 
 
+@requires("member")
 def shown(caller: Caller, core: Core, request: Launch) -> list[InstanceView]:
     """Launch, and what a face shows of the instances; their `id` is not known yet.
 

@@ -15,6 +15,7 @@ from pileus.model.sizes import Base64, Hops, Ident, Idents
 from pileus.rules import find, securitygroup
 from pileus.rules import port as port_rules
 from pileus.rules.instance.resize import resized
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -48,6 +49,7 @@ _PLAIN = (
 """The changes that are written as they are."""
 
 
+@requires("member")
 def modify(caller: Caller, core: Core, uuid: str, change: Change) -> Instance:
     """Change an instance in one transaction. User data only while it is stopped.
 

@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.model.instance import Instance
 from pileus.rules.instance.number import free
+from pileus.rules.rights import requires
 from pileus.verbs.instance import view
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pileus.rules.instance.view import InstanceView
 
 
+@requires("member")
 def listing(caller: Caller, core: Core) -> list[InstanceView]:
     """The project's living instances by number; one that has none yet, for another face launched it, gets one."""
     views, _ = view.listing(caller, core)

@@ -10,6 +10,7 @@ from pileus.model.errors import Conflict, NoCapacity
 from pileus.model.instance import Instance, State, state
 from pileus.model.placementgroup import PlacementGroup
 from pileus.rules import find, placementgroup
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
+@requires("member")
 def regroup(caller: Caller, core: Core, uuid: str, group: str | None) -> Instance:
     """Put a stopped instance into the group with this uuid, or into none. It stays on its host.
 

@@ -10,6 +10,7 @@ from pileus.model.errors import Conflict, DryRun
 from pileus.model.instance import Instance, Power, PowerState, State, state
 from pileus.rules import find
 from pileus.rules.instance.power import terminated
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ Change = tuple[Instance, State, State]
 _DONE = {"instance.start": "started", "instance.stop": "stopped", "instance.reboot": "rebooted"}
 
 
+@requires("member")
 def start(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
     """Want these (by uuid) running. One that runs goes on, or comes up again should it just have ended itself.
 
@@ -34,6 +36,7 @@ def start(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = F
     return _power(caller, core, uuids, "running", dry_run=dry_run)
 
 
+@requires("member")
 def stop(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
     """Want these stopped: their guests are asked first. Disks and addresses are kept."""
     return _power(caller, core, uuids, "stopped", dry_run=dry_run)
@@ -64,6 +67,7 @@ def _power(
         return changes
 
 
+@requires("member")
 def reboot(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = False) -> None:
     """Have these go down and come up again. One that does not run is not started by it."""
     with core.store.write() as tx:
@@ -77,6 +81,7 @@ def reboot(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = 
         _dry(dry_run=dry_run)
 
 
+@requires("member")
 def terminate(caller: Caller, core: Core, uuids: Sequence[str], *, dry_run: bool = False) -> list[Change]:
     """Want these gone, with their ports and volumes. Safe to repeat while they are remembered."""
     with core.store.write() as tx:

@@ -17,6 +17,7 @@ from pileus.model.instance import Instance, State, state
 from pileus.model.statistics import Statistics
 from pileus.rules import find
 from pileus.rules.host import Heard
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +46,7 @@ class InstanceStatistics(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
 
 
+@requires("reader")
 def of_one(caller: Caller, core: Core, uuid: str) -> InstanceStatistics:
     """Return the statistics of the instance with this uuid. Raises NotFound, Unavailable, Fault."""
     with core.store.read() as tx:
@@ -57,6 +59,7 @@ def of_one(caller: Caller, core: Core, uuid: str) -> InstanceStatistics:
     return measured
 
 
+@requires("reader")
 def of_all(
     caller: Caller, core: Core, *, everywhere: bool = False, after: int = 0, limit: int = 1000
 ) -> tuple[list[InstanceStatistics], str | None]:

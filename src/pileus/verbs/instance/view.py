@@ -8,6 +8,7 @@ from pileus.model import listing as pages
 from pileus.model.instance import Instance
 from pileus.rules import find
 from pileus.rules.instance.view import InstanceView, views_in, views_of
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pileus.rules.core import Core
 
 
+@requires("reader")
 def listing(
     caller: Caller,
     core: Core,
@@ -49,6 +51,7 @@ def listing(
     return pages.page(views, lambda view: view.instance.id, start, limit)
 
 
+@requires("reader")
 def launched(caller: Caller, core: Core, uuids: Sequence[str]) -> list[InstanceView]:
     """The views of instances by uuid, in that order: what a launch answers."""
     with core.store.read() as tx:

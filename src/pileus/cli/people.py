@@ -1,0 +1,137 @@
+"""`pileus user`, `project`, `usergroup`, `grant` and `credential`: people and their rights."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from typing import Annotated
+
+import typer
+
+from pileus.cli.client import connect
+from pileus.cli.nouncommands import Field, NounCommand, NounCommands
+from pileus.cli.options import Json, StateOption, show, state_of
+
+_ENABLE, _DISABLE = {"enabled": True}, {"enabled": False}
+_USER = Field("user", "A user, by id or name.", required=True)
+_NAME = Field("name", "Its name.", required=True)
+
+
+def _users() -> typer.Typer:
+    app = typer.Typer()
+    app.command("password")(_password)
+    app.command("revoke-tokens")(_revoke_tokens)
+    return app
+
+
+def _password(
+    user: Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name.")],
+    *,
+    own: Annotated[bool, typer.Option("--own", help="Say the old password first, as users do for their own.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Set a user's password, which is read from the terminal, or from standard input."""
+    body = {"old": _secret("Old password: ")} if own else {}
+    connect(state_of(state)).post("users", user, "password", body={**body, "password": _secret("New password: ")})
+    print(f"{user}  password set")
+
+
+def _secret(prompt: str) -> str:
+    """A line that no terminal shows."""
+    return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+
+
+def _revoke_tokens(
+    user: Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name.")], *, state: StateOption = None
+) -> None:
+    """End all signed tokens of a user; its access keys stay good."""
+    connect(state_of(state)).post("users", user, "tokens", "revoke")
+    print(f"{user}  tokens revoked")
+
+
+def _credentials() -> typer.Typer:
+    app = typer.Typer()
+    app.command("create")(_credential_create)
+    return app
+
+
+def _credential_create(
+    *,
+    user: Annotated[str, typer.Option(help="Whose; by default the administrator's.")] = "",
+    token: Annotated[bool, typer.Option("--token", help="A token of the REST API in place of an access key.")] = False,
+    as_json: Json = False,
+    state: StateOption = None,
+) -> None:
+    """Make one more access key, or token; it is shown once, and those that there are stay good."""
+    body = {"user": user, "type": "token" if token else "aws"}
+    credential = connect(state_of(state)).post("credentials", body=body)
+    show({name: value for name, value in credential.items() if value}, as_json=as_json)
+
+
+NOUNS = (
+    NounCommands(
+        "user",
+        "Users.",
+        (
+            NounCommand(
+                "create",
+                "Make a user with an access key and a token; they are shown once.",
+                (
+                    _NAME,
+                    Field("project", "Its project, made when missing; by default one of its name."),
+                    Field("role", "reader, member or admin; by default admin of a new project, else member."),
+                    Field("admin", "May act on every project.", bool),
+                ),
+                shown=True,
+            ),
+            NounCommand("enable", "Let a user in again.", (), "-", _ENABLE),
+            NounCommand("disable", "Refuse a user, with all of its keys and tokens.", (), "-", _DISABLE),
+        ),
+        own=_users,
+    ),
+    NounCommands(
+        "project",
+        "Projects, the accounts that own things.",
+        (
+            NounCommand("create", "Make a project with a default network.", (_NAME,)),
+            NounCommand("enable", "Let its users act in it again.", (), "-", _ENABLE),
+            NounCommand("disable", "Have nobody act in it; what it holds goes on.", (), "-", _DISABLE),
+        ),
+    ),
+    NounCommands(
+        "usergroup",
+        "Groups of users, which are granted roles together.",
+        (
+            NounCommand("create", "Make a group without users.", (_NAME,)),
+            NounCommand("add", "Put a user into a group.", (_USER,)),
+            NounCommand("remove", "Take a user out of a group.", (_USER,)),
+        ),
+    ),
+    NounCommands(
+        "grant",
+        "Grants, the roles of users and groups of users in projects.",
+        (
+            NounCommand(
+                "create",
+                "Give a user, or a group of users, a role in a project, in the place of another role.",
+                (
+                    Field("role", "reader, member or admin.", required=True),
+                    Field("user", "A user, by id or name."),
+                    Field("usergroup", "A group of users, by id or name."),
+                    Field("project", "A project, by id or name; by default the own one."),
+                ),
+            ),
+        ),
+    ),
+    NounCommands(
+        "credential",
+        "Access keys and tokens.",
+        (
+            NounCommand("enable", "Let an access key or a token in again.", (), "-", _ENABLE),
+            NounCommand("disable", "Refuse an access key or a token until it is enabled.", (), "-", _DISABLE),
+            NounCommand("rotate", "Replace one: the new one is shown once, the old one is worthless.", shown=True),
+        ),
+        own=_credentials,
+    ),
+)
+"""The commands of each noun of people."""

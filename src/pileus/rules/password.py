@@ -1,0 +1,111 @@
+"""Passwords: how they are hashed, and how a user proves itself by one, at a bounded rate.
+
+`PasswordChecks.user` is the place where a name and a password become a user. Other proofs of a user (a directory's
+bind, a certificate) belong beside it: `Authority` makes the caller of the user that they return.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from pileus.model import bounds
+from pileus.model.errors import InvalidValue, Throttled
+from pileus.model.user import User
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pileus.store.store import Store
+
+SHORTEST = 8
+"""Characters of a password that a person chooses, at least (NIST SP 800-63B, 3.1.1.2)."""
+
+AGAIN = 3.0
+"""Seconds after which one more password of a user is looked at, when too many were wrong."""
+
+PATIENCE = 5.0
+"""Seconds for which a request waits until fewer passwords are looked at."""
+
+_CHOSEN = PasswordHasher()
+"""RFC 9106's second recommended option: 64 MiB, three passes, four lanes."""
+
+_RANDOM = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+"""For passwords of 144 random bits, at which nobody guesses: what makes guessing slow would slow us alone, by 0.25 s
+and 64 MiB for each user and each login. A hash says what it was made with, so older ones, and dearer ones, are good."""
+
+_NOBODYS = _CHOSEN.hash("the password of a user that does not exist")
+
+
+def hash_random(password: str) -> str:
+    """Return the hash of a password that was drawn at random."""
+    return _RANDOM.hash(password)
+
+
+def hash_chosen(password: str) -> str:
+    """Return the hash of a password that a person chose. Raises InvalidValue for one that is too short or too long."""
+    most = bounds.USER_PASSWORD.most
+    if not SHORTEST <= len(password) <= most:
+        raise InvalidValue(f"A password has {SHORTEST} to {most} characters.", noun=User.KIND, reason="password")
+    return _CHOSEN.hash(password)
+
+
+def matches(hashed: str, password: str) -> bool:
+    """Whether this is the password of a hash; False for the empty hash of a user without a password."""
+    try:
+        return _CHOSEN.verify(hashed, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+class PasswordChecks:
+    """Looks at passwords: few at once, for each takes 64 MiB, and few of a user after wrong ones."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._slots = threading.BoundedSemaphore(bounds.PASSWORD_CHECKS.most)
+        self._lock = threading.Lock()
+        self._wrong: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """The number of wrong passwords, which falls by one in AGAIN seconds, and when that was so, by user name."""
+
+    def user(self, store: Store, name: str, password: str) -> User | None:
+        """The user with this name and password; None for any other. Raises Throttled.
+
+        A name that nobody has takes as long as one that somebody has.
+        """
+        with store.read() as tx:
+            user = tx.named(User, name) if name else None
+        hashed = user.wanted.password if user is not None else ""
+        return user if self.right(name, hashed, password) else None
+
+    def right(self, name: str, hashed: str, password: str) -> bool:
+        """Whether this is the password of the user `name`, by its hash. Raises Throttled."""
+        if self._count(name) >= bounds.WRONG_PASSWORDS.most:
+            text = f"Too many wrong passwords of this user: try again in {AGAIN:g} seconds."
+            raise Throttled(text, noun=User.KIND, reason="passwords")
+        if not self._slots.acquire(timeout=PATIENCE):
+            raise Throttled("Too many passwords are looked at: try again.", noun=User.KIND, reason="passwords")
+        try:
+            is_right = len(password) <= bounds.USER_PASSWORD.most and matches(hashed or _NOBODYS, password)
+        finally:
+            self._slots.release()
+        is_right = is_right and bool(hashed)
+        if not is_right:
+            self._note(name)
+        return is_right
+
+    def _count(self, name: str) -> float:
+        count, at = self._wrong.get(name, (0.0, 0.0))
+        return max(0.0, count - (self._monotonic() - at) / AGAIN)
+
+    def _note(self, name: str) -> None:
+        with self._lock:
+            self._wrong[name] = self._count(name) + 1.0, self._monotonic()
+            self._wrong.move_to_end(name)
+            if len(self._wrong) > bounds.RATE_KEYS.most:
+                self._wrong.popitem(last=False)
