@@ -87,14 +87,47 @@ def test_a_leaked_key_is_replaced_and_deleted(stub: Stub) -> None:
     assert "secret_key" in stub.pileus("credential", "create").stdout
 
 
+def test_people_and_their_rights_are_changed_by_commands(stub: Stub) -> None:
+    assert stub.pileus("project", "create", "yard").stdout.endswith("  yard\n")
+    account = json.loads(stub.pileus("user", "create", "rob", "--project", "yard", "--role", "reader", "--json").stdout)
+    rob = Client(stub.endpoints["rest"], account["token"])
+    with pytest.raises(Problem, match="takes the role 'member' in the project, and yours is 'reader'"):
+        rob.post("keypairs", body={"name": "k"})
+    stub.pileus("usergroup", "create", "ops")
+    stub.pileus("usergroup", "add", "ops", "rob")
+    granted = stub.pileus("grant", "create", "member", "--usergroup", "ops", "--project", "yard").stdout.split()[0]
+    assert rob.post("keypairs", body={"name": "k"})["name"] == "k"
+    lines = stub.pileus("list", "grants", "--all").stdout.splitlines()
+    assert [granted, "member", "-", "ops", "yard"] in [line.split() for line in lines]
+    stub.pileus("grant", "delete", granted)
+    with pytest.raises(Problem, match="Forbidden"):
+        rob.post("keypairs", body={"name": "l"})
+    assert stub.pileus("user", "password", "rob", input_text="a new password\n").stdout == "rob  password set\n"
+    nobody = Client(stub.endpoints["rest"], "")
+    issued = nobody.post("tokens", body={"user": "rob", "password": "a new password"})
+    assert Client(stub.endpoints["rest"], issued["token"]).all("keypairs")
+    stub.pileus("user", "revoke-tokens", "rob")
+    stub.pileus("credential", "disable", account["access_key"])
+    with pytest.raises(Problem, match="Unauthorized"):
+        Client(stub.endpoints["rest"], issued["token"]).all("keypairs")
+    new = json.loads(stub.pileus("credential", "rotate", account["access_key"], "--json").stdout)
+    assert (new["user"], new["project"]) == ("rob", "yard")
+    stub.pileus("user", "disable", "rob")
+    with pytest.raises(Problem, match="Unauthorized"):
+        rob.all("keypairs")
+    refused = stub.pileus("project", "delete", "yard", check=False)
+    assert "still holds 1 keypair, 1 user: delete these first. (Conflict)" in refused.stderr
+    assert stub.pileus("user", "delete", "rob").stdout == "rob  deleted\n"
+
+
 def test_limits_are_shown_and_changed(stub: Stub) -> None:
     stub.pileus("user", "create", "kim")
-    lines = [line.split() for line in stub.pileus("limits", "set", "kim", "images=3", "rules=none").stdout.splitlines()]
+    lines = [line.split() for line in stub.pileus("quota", "set", "kim", "images=3", "rules=none").stdout.splitlines()]
     assert ["RESOURCE", "USED", "LIMIT"] in lines
     assert ["images", "0", "3"] in lines
     assert ["rules", "2", "none"] in lines
-    assert "credentials" in stub.pileus("limits").stdout
-    assert "request-threads" in stub.pileus("limits", "show", "--bounds").stdout
+    assert "credentials" in stub.pileus("quota").stdout
+    assert "request-threads" in stub.pileus("quota", "show", "--bounds").stdout
     wrong = stub.pileus("limits", "set", "kim", "images", check=False)
     assert wrong.stderr == "pileus: 'images' is not RESOURCE=N, as in images=20 or images=none.\n"
 

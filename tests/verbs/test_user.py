@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -12,17 +13,20 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from pileus.bus.memory import MemoryBus
-from pileus.model.caller import SYSTEM
-from pileus.model.errors import Duplicate, Forbidden, NotFound
+from pileus.model.caller import SYSTEM, Caller
+from pileus.model.errors import Conflict, Duplicate, Forbidden, NotFound
+from pileus.model.grant import Grant
 from pileus.model.ids import new_uuid
 from pileus.model.project import Project
 from pileus.model.user import User
+from pileus.model.usergroup import UserGroup
 from pileus.providers.stub.provider import StubProvider
+from pileus.rules import recount
 from pileus.rules.core import Core
 from pileus.rules.credential import FRESH, Authority
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
-from pileus.verbs import user
+from pileus.verbs import user, usergroup
 from pileus.verbs.credential import create, revoke
 from tests.site import Site
 
@@ -115,3 +119,79 @@ def test_credentials_of_others_are_an_administrators(site: Site) -> None:
     assert authority.by_access_key(eve.access_key, "ec2") is None
     with pytest.raises(NotFound):
         create(root, site.core, user=new_uuid())
+
+
+def caller_of(site: Site, name: str, project: str = "", *, admin: bool = False) -> Caller:
+    """A new user as it acts in its project."""
+    account = user.create(SYSTEM, site.core, name, project, admin=admin)
+    caller = Authority(site.core).by_token(account.token, "rest")
+    assert caller is not None
+    return caller
+
+
+def test_a_disabled_user_is_refused_with_all_that_it_has(site: Site) -> None:
+    authority, account = Authority(site.core), user.create(SYSTEM, site.core, "eve")
+    for enabled in (False, True):
+        user.modify(SYSTEM, site.core, account.user_id, enabled=enabled)
+        opened = (
+            authority.by_access_key(account.access_key, "ec2"),
+            authority.by_token(account.token, "rest"),
+            authority.by_password("eve", account.password, "rest"),
+        )
+        assert [caller is not None for caller in opened] == [enabled] * 3
+
+
+def test_a_deleted_user_leaves_nothing_that_opens(site: Site) -> None:
+    authority, eve = Authority(site.core), caller_of(site, "eve", "lab")
+    kim = user.create(eve, site.core, "kim")
+    group = usergroup.create(eve, site.core, "ops").uuid
+    usergroup.add(eve, site.core, group, kim.user_id)
+    user.delete(eve, site.core, kim.user_id)
+    assert authority.by_token(kim.token, "rest") is None
+    assert authority.by_access_key(kim.access_key, "ec2") is None
+    with site.store.read() as tx:
+        assert tx.need(UserGroup, group).wanted.members == ()
+        assert [each.wanted.user for each in tx.list(Grant)] == [eve.user]
+        assert recount.differences(tx) == []
+    assert user.create(eve, site.core, "kim").user_id != kim.user_id  # the name is free
+
+
+def test_a_projects_admin_has_no_power_over_others(site: Site) -> None:
+    eve, bob = caller_of(site, "eve", "lab"), caller_of(site, "bob")
+    root = caller_of(site, "root", "lab", admin=True)
+    deeds: tuple[Callable[[], object], ...] = (
+        lambda: user.set_password(eve, site.core, "mine from now on", root.user),
+        lambda: user.modify(eve, site.core, root.user, enabled=False),
+        lambda: user.delete(eve, site.core, root.user),
+        lambda: user.modify(eve, site.core, eve.user, admin=True),
+        lambda: user.create(eve, site.core, "new", admin=True),
+        lambda: user.create(eve, site.core, "new", "bob"),
+        lambda: create(eve, site.core, user=root.user),
+    )
+    for deed in deeds:
+        with pytest.raises(Forbidden):
+            deed()
+    with pytest.raises(NotFound):
+        user.modify(eve, site.core, bob.user, enabled=False)
+    with site.store.read() as tx:
+        assert {name: tx.named(User, name).wanted.enabled for name in ("root", "bob")} == {"root": True, "bob": True}  # type: ignore[union-attr]
+        assert tx.named(User, "new") is None
+
+
+def test_nobody_locks_itself_out(site: Site) -> None:
+    root = caller_of(site, "root", admin=True)
+    deeds: tuple[Callable[[], object], ...] = (
+        lambda: user.modify(root, site.core, root.user, enabled=False),
+        lambda: user.modify(root, site.core, root.user, admin=False),
+        lambda: user.delete(root, site.core, root.user),
+    )
+    for deed in deeds:
+        with pytest.raises(Conflict):
+            deed()
+    assert user.modify(root, site.core, root.user, enabled=True).generation == 1
+
+
+def test_renewing_lets_a_disabled_administrator_in_again(site: Site) -> None:
+    root = caller_of(site, "root", admin=True)
+    user.modify(SYSTEM, site.core, root.user, enabled=False)
+    assert Authority(site.core).by_token(user.renew(SYSTEM, site.core, "root").token, "rest") is not None

@@ -24,16 +24,6 @@ class Wanted(Part, frozen=True, kw_only=True):
     gone: bool = False
 
 
-class Seen(Part, frozen=True, kw_only=True):
-    """The last use of an access key: when, in seconds since the epoch, and for which service.
-
-    A process writes it at most once a minute for each key.
-    """
-
-    used: float
-    service: str
-
-
 class Credential(Noun, frozen=True, kw_only=True):
     """Acts for its user in its project; secrets are never stored in the clear."""
 
@@ -42,10 +32,9 @@ class Credential(Noun, frozen=True, kw_only=True):
     SECRET: ClassVar[tuple[str, ...]] = ("sealed",)
     QUOTA: ClassVar[dict[str, int]] = {"credentials": 100}
     TAGGED: ClassVar[bool] = False
-    UNSHOWN: ClassVar[tuple[str, ...]] = ("used", "service")
     wanted: Wanted
     assigned: None = None
-    seen: Seen | None = None
+    seen: None = None
 
     def claims(self) -> tuple[Claim, ...]:
         """The key by which callers are found; tokens of hosts that join are found by their ids."""

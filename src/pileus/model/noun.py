@@ -147,8 +147,6 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_shown_as(self, before: Noun) -> bool:
         """Whether users see nothing of the difference to `before` in `seen`, the only part that differs."""
-        if before.seen is None:
-            return False
         unshown = {field: getattr(before.seen, field) for field in self.UNSHOWN}
         return bool(unshown) and msgspec.structs.replace(self.seen, **unshown) == before.seen
 

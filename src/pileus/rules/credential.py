@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 
 from pileus.model import bounds
 from pileus.model.caller import Caller, calling
-from pileus.model.credential import Credential, Seen, Wanted
+from pileus.model.credential import Credential, Wanted
 from pileus.model.errors import NotFound
 from pileus.model.ids import new_access_key, new_uuid
 from pileus.model.project import Project
@@ -24,9 +24,10 @@ from pileus.model.role import Role
 from pileus.model.user import User
 from pileus.rules import signedtoken
 from pileus.rules.rights import role_in
+from pileus.store.keyuse import KeyUse, put_uses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pileus.rules.core import Core
     from pileus.store.reader import Reader
@@ -223,7 +224,7 @@ class KeyUses:
         self._lock = threading.Lock()
         self._written: dict[str, float] = {}
         """When a use of each access key was noted for writing, by the uuid of its row, during the last minute."""
-        self._noted: dict[str, Seen] = {}
+        self._noted: dict[str, KeyUse] = {}
 
     def note(self, credential: str, service: str) -> None:
         """Note that the access key with this row was used now for a service."""
@@ -232,7 +233,7 @@ class KeyUses:
             return
         with self._lock:
             if len(self._noted) < bounds.KEY_USES.most:
-                self._noted[credential] = Seen(used=now, service=service)
+                self._noted[credential] = KeyUse(now, service)
                 self._written[credential] = now
 
     def write(self) -> None:
@@ -242,16 +243,5 @@ class KeyUses:
             now = self._core.store.now()
             self._written = {uuid: at for uuid, at in self._written.items() if abs(now - at) < MINUTE}
         if noted:
-            _write_uses(self._core, noted)
-
-
-def _write_uses(core: Core, noted: Mapping[str, Seen]) -> None:
-    with core.store.write(lasting=False) as tx:
-        rows = tx.many(Credential, noted)
-        # Another process may have written a later use.
-        later = [
-            (row, noted[uuid])
-            for uuid, row in rows.items()
-            if row.gone is None and (row.seen is None or row.seen.used < noted[uuid].used)
-        ]
-        tx.see_all(later)
+            with self._core.store.write(lasting=False) as tx:
+                put_uses(tx, noted)

@@ -29,4 +29,5 @@ def managed(caller: Caller, tx: Reader, uuid: str) -> User:
 
 def self_or_managed(caller: Caller, tx: Reader, uuid: str) -> User:
     """The caller itself (for its own uuid or none), or a user whom it looks after. Raises NotFound, Forbidden."""
-    return find.living(caller, tx, User, caller.user) if uuid in ("", caller.user) else managed(caller, tx, uuid)
+    # Its home may be another project than the one that it acts in.
+    return tx.need(User, caller.user) if uuid in ("", caller.user) else managed(caller, tx, uuid)

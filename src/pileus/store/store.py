@@ -20,6 +20,7 @@ from pileus.store.clock import Clock
 from pileus.store.engine import Database
 from pileus.store.identities import Identities
 from pileus.store.journal import JournalSweep
+from pileus.store.keyuse import drop_uses
 from pileus.store.reader import Reader
 from pileus.store.writer import Writer
 
@@ -326,6 +327,7 @@ class Store:
                 if cls is not Host:
                     tx.erase(cls, before)
             tx.sql.execute(delete(tables.idempotency).where(tables.idempotency.c.at < before))
+            drop_uses(tx)
         for cls in NOUNS.values():
             if cls.QUOTA:
                 self._forget_surplus(cls)

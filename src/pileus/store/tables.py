@@ -96,6 +96,16 @@ usage = Table(
     **_UNNUMBERED,
 )
 
+keyuse = Table(
+    "keyuse",
+    metadata,
+    Column("uuid", String(36), primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("service", String(16), nullable=False),
+    **_UNNUMBERED,
+)
+"""The last uses of access keys, by the uuids of their rows. A use is no change of the row, which processes cache."""
+
 wake = Table(
     "wake",
     metadata,

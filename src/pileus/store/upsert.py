@@ -12,6 +12,7 @@ from pileus.store import tables
 _CHANGES = {
     tables.usage.name: {"used": "{old}.{column} + {new}"},
     tables.meta.name: {"value": "{old}.{column} + {new}"},
+    tables.keyuse.name: {"at": "{new}", "service": "{new}"},
     tables.wake.name: {
         "wakes": "{old}.{column} + 1",
         "tries": "0",
@@ -23,7 +24,7 @@ _CHANGES = {
 
 
 class Upsert(Insert):
-    """A new row of `usage`, `meta` or `wake`; one that is there is changed as `_CHANGES` says."""
+    """A new row of `usage`, `meta`, `keyuse` or `wake`; one that is there is changed as `_CHANGES` says."""
 
     inherit_cache = True
 

@@ -11,7 +11,7 @@ from pileus.model import bounds
 from pileus.model.errors import InvalidValue
 from pileus.model.project import Project
 from pileus.model.user import RevokedToken, User
-from pileus.rules import find, signedtoken
+from pileus.rules import signedtoken
 from pileus.rules import user as user_rules
 from pileus.rules.rights import requires
 
@@ -43,7 +43,7 @@ def create(caller: Caller, core: Core, valid: float = LIFETIME) -> IssuedToken:
     if not 0 < valid <= most:
         raise InvalidValue(f"A token is good for 1 to {most} seconds, not {valid:g}.", noun="token", reason="valid")
     with core.store.read() as tx:
-        user, project = find.living(caller, tx, User, caller.user), tx.need(Project, caller.project)
+        user, project = tx.need(User, caller.user), tx.need(Project, caller.project)
         until = core.store.now() + valid
         token, ident = signedtoken.issue(core.key, tx, user, project, until)
     return IssuedToken(id=ident, token=token, user=user.name, project=project.name, role=caller.right, until=until)

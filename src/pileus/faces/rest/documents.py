@@ -26,6 +26,7 @@ from pileus.rules.floatingip import views_of as views_of_addresses
 from pileus.rules.host import Heard, HostView
 from pileus.rules.host import views_of as views_of_hosts
 from pileus.rules.instance.view import InstanceView, views_of
+from pileus.store.keyuse import KeyUse, last_uses
 from pileus.verbs.instance.stats import InstanceStatistics
 
 if TYPE_CHECKING:
@@ -177,10 +178,19 @@ def host_document(view: HostView) -> dict[str, Any]:
     }
 
 
-def credential_document(credential: Credential, user: User | None) -> dict[str, Any]:
-    """A credential, with whose it is; `key` is an access key's id, "" for what is told by its secret alone."""
+def credential_document(credential: Credential, user: User | None, use: KeyUse | None) -> dict[str, Any]:
+    """A credential, with its user; `key` is an access key's id, "" for what is told by its secret alone.
+
+    `used` and `service` are the last use of an access key, which is written at most once a minute.
+    """
     key = credential.wanted.key if credential.wanted.type == "aws" else ""
-    return {**document(credential), "user": user.name if user else "", "key": key}
+    return {
+        **document(credential),
+        "user": user.name if user else "",
+        "key": key,
+        "used": use.at if use else None,
+        "service": use.service if use else "",
+    }
 
 
 def _grants(_core: Core, tx: Reader, grants: Sequence[Grant]) -> list[dict[str, Any]]:
@@ -227,7 +237,8 @@ def _instances(core: Core, tx: Reader, nouns: Sequence[Instance]) -> list[dict[s
 
 def _credentials(_core: Core, tx: Reader, credentials: Sequence[Credential]) -> list[dict[str, Any]]:
     users = tx.many(User, {credential.wanted.user for credential in credentials})
-    return [credential_document(each, users.get(each.wanted.user)) for each in credentials]
+    uses = last_uses(tx, [credential.uuid for credential in credentials])
+    return [credential_document(each, users.get(each.wanted.user), uses.get(each.uuid)) for each in credentials]
 
 
 _SHOWN: dict[str, Callable[[Core, Reader, Sequence[Any]], list[dict[str, Any]]]] = {
