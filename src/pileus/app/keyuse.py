@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
+from pileus.model.errors import Unavailable
 from pileus.model.threads import Thread
 
 if TYPE_CHECKING:
@@ -27,9 +29,11 @@ class KeyUseWriter:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after a last write."""
+        """End, after a last write, if the database answers."""
         self._ends.set()
         self._thread.join()
+        with contextlib.suppress(Unavailable):
+            self._uses.write()
 
     def _write(self) -> None:
         self._ends.wait(INTERVAL)

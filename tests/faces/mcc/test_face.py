@@ -11,10 +11,11 @@ from pileus.faces.mcc.face import MccFace
 from pileus.faces.mcc.methods import METHODS, STATUS
 from pileus.faces.mcc.settings import MccSettings
 from pileus.faces.wire.http import Request, Response
+from pileus.model.caller import SYSTEM
 from pileus.model.errors import ERRORS
 from pileus.model.instance import State
 from pileus.model.spec import InstanceSpec
-from pileus.verbs import network
+from pileus.verbs import network, project
 from pileus.verbs.instance.launch import Launch
 from tests.site import Site
 
@@ -157,6 +158,15 @@ def test_what_is_not_one_of_five_methods_is_missing(mcc: Mcc) -> None:
         ("openvz.destroy_instance", (500, 501)),
     ):
         assert mcc.fault(method, *params) == (1, f"Method {method} missing or wrong number of parameters!")
+
+
+def test_nobody_acts_in_a_disabled_project(mcc: Mcc) -> None:
+    core = mcc.site.core
+    project.modify(SYSTEM, core, mcc.ann.project, enabled=False)
+    for method in ("openvz.get_instances", "openvz.get_images"):
+        assert "The project 'blue' is disabled." in mcc.fault(method)[1]
+    project.modify(SYSTEM, core, mcc.ann.project, enabled=True)
+    assert mcc.call("openvz.get_instances") == []
 
 
 def test_what_a_launch_is_refused_for(mcc: Mcc) -> None:

@@ -16,7 +16,8 @@ from pileus.faces.mcc.methods import METHODS, MethodCall
 from pileus.faces.wire.http import Request, Response
 from pileus.mcc import xmlrpc
 from pileus.model.caller import SYSTEM, Caller
-from pileus.model.errors import Fault, PileusError
+from pileus.model.errors import Fault, Forbidden, PileusError
+from pileus.model.project import Project
 from pileus.verbs import network, project
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class MccFace:
         new_caller, flat = self._home
         caller = new_caller()
         try:
+            self._check_enabled(caller)
             body, code = xmlrpc.answer(work(MethodCall(caller, self._core, flat), *params)), ""
         except PileusError as error:
             body, code = _uncaught(method, error.message), error.code
@@ -114,6 +116,13 @@ class MccFace:
             log.exception("request failed", method=method, request=caller.request)
             body, code = _uncaught(method, f"something is wrong here; the log tells of {caller.request}"), "Internal"
         return _response(body, action=method, code=code, request=caller.request)
+
+    def _check_enabled(self, caller: Caller) -> None:
+        """Raise Forbidden while the project is disabled: callers here have no credential that would be refused."""
+        with self._core.store.read() as tx:
+            home = tx.many(Project, [caller.project]).get(caller.project)
+        if home is not None and not home.wanted.enabled:
+            raise Forbidden(f"The project '{home.name}' is disabled.", noun=Project.KIND, ident=home.uuid)
 
 
 def _refused(request: Request) -> HTTPStatus | None:
