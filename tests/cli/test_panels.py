@@ -19,7 +19,8 @@ NO_DOCUMENT = panels.LOCAL - {"audit", "doctor"} | {
     "host run",
     "host join",
     "host admit",
-    "credential delete",
+    "user password",
+    "user revoke-tokens",
 }
 """Commands that print no noun: most are about this machine."""
 

@@ -10,58 +10,36 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from pileus.cli import completion, nounwords
+from pileus.cli import completion, nounwords, people
 from pileus.cli.client import connect, remote
 from pileus.cli.compute import ADDRESS, IMAGE, KEY
-from pileus.cli.credentials import credentials
-from pileus.cli import people
-from pileus.cli.client import connect
 from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
 from pileus.cli.limits import limits
 from pileus.cli.networking import NOUNS
 from pileus.cli.nouncommands import app_of
-from pileus.cli.options import Everything, Json, StateOption, show, show_explanation, show_list, show_named, state_of
+from pileus.cli.options import Everything, Json, StateOption, show_explanation, show_list, show_named, state_of
 from pileus.cli.problem import Problem
 from pileus.cli.rules import rules
 from pileus.cli.tags import tags
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-users = typer.Typer(help="Users.", no_args_is_help=True)
 images = app_of(IMAGE)
 keys = app_of(KEY)
-cli.add_typer(users, name="user")
-cli.add_typer(credentials, name="credential")
-from pileus.cli.options import Everything, Json, StateOption, show_explanation, show_list, state_of
-
-cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-images = typer.Typer(help="Images.", no_args_is_help=True)
-keys = typer.Typer(help="Key pairs.", no_args_is_help=True)
 cli.add_typer(images, name="image")
 addresses = app_of(ADDRESS)
 cli.add_typer(keys, name="key")
 cli.add_typer(addresses, name="address")
 cli.add_typer(flavors, name="flavor")
 cli.add_typer(hosts, name="host")
-cli.add_typer(limits, name="limits")
+cli.add_typer(limits, name="quota")
+cli.add_typer(limits, name="limits", hidden=True)  # its earlier name
 cli.add_typer(rules, name="rule")
 cli.add_typer(tags, name="tag")
-for noun_commands in NOUNS:
+cli.add_typer(people.users(), name="user")
+cli.add_typer(people.credentials(), name="credential")
+for noun_commands in (*people.NOUNS, *NOUNS):
     cli.add_typer(app_of(noun_commands), name=noun_commands.word or noun_commands.kind)
-
-
-@users.command("create")
-def user_create(
-    name: str,
-    project: Annotated[str, typer.Option(help="Its project, made when missing; by default one of its name.")] = "",
-    *,
-    admin: Annotated[bool, typer.Option("--admin", help="May act on every project.")] = False,
-    as_json: Json = False,
-    state: StateOption = None,
-) -> None:
-    """Make a user with an access key and a token; they are shown once."""
-    account = connect(state_of(state)).post("users", body={"name": name, "project": project, "admin": admin})
-    show(account, as_json=as_json)
 
 
 NounArgument = Annotated[
@@ -71,12 +49,6 @@ NounArgument = Annotated[
 InstanceArgument = Annotated[
     str, typer.Argument(help="An id or a name.", autocompletion=completion.names_of("instances"))
 ]
-
-
-cli.add_typer(limits, name="quota")
-cli.add_typer(limits, name="limits", hidden=True)  # its earlier name
-for noun_commands in (*people.NOUNS, *NOUNS):
-    cli.add_typer(app_of(noun_commands), name=noun_commands.word or noun_commands.kind)
 
 
 @cli.command("list")

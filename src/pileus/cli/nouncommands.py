@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -15,8 +14,7 @@ from typer.core import TyperGroup
 
 from pileus.cli.client import connect
 from pileus.cli.completion import names_of
-from pileus.cli.options import Everything, Json, StateOption, show_explanation, show_list, show_named, state_of
-from pileus.cli.options import Everything, Json, StateOption, show, show_explanation, show_list, state_of
+from pileus.cli.options import Everything, Json, StateOption, show, show_explanation, show_list, show_named, state_of
 from pileus.cli.problem import Problem
 
 
@@ -37,7 +35,7 @@ class Field(NamedTuple):
 class NounCommand(NamedTuple):
     """One command: its words in the path after the noun's id, and the fields of the body, some `fixed`.
 
-    With `shown` all that is answered is printed, for values that are readable once.
+    With `shown` the whole answer is printed, for values that are readable once.
     """
 
     name: str
@@ -52,9 +50,6 @@ class NounCommands(NamedTuple):
     """All commands of a noun beside `list`, `show`, `rename` and `delete`; the one named `create` makes it.
 
     A noun that `stays` has no `delete`.
-    """All commands of a noun beside `list`, `show` and `delete`; the one named `create` makes it.
-
-    `own` returns commands of the noun that no table describes.
     """
 
     kind: str
@@ -62,7 +57,6 @@ class NounCommands(NamedTuple):
     commands: Sequence[NounCommand] = ()
     word: str = ""
     stays: bool = False
-    own: Callable[[], typer.Typer] = typer.Typer
 
 
 TAGS = Field("tags", "A tag, KEY=VALUE; may be said again for more.", list, option="tag")
@@ -97,7 +91,6 @@ def _app(noun: NounCommands) -> typer.Typer:
     from pileus.model.nouns import NOUNS  # noqa: PLC0415  (commands start quickly)
 
     app, plural = typer.Typer(), f"{noun.kind}s"
-    app, plural = noun.own(), f"{noun.kind}s"
 
     @app.command("list")
     def list_(*, everything: Everything = False, as_json: Json = False, state: StateOption = None) -> None:
@@ -139,7 +132,11 @@ def _function(plural: str, command: NounCommand) -> Callable[..., None]:
         body = {field.name: _value(field, values[field.name]) for field in command.fields}
         body = {**command.fixed, **{name: value for name, value in body.items() if value is not None}}
         path = [plural] if makes else [plural, ident, *words]
-        show_named(connect(state_of(state)).post(*path, body=body), as_json=as_json)
+        document = connect(state_of(state)).post(*path, body=body)
+        if command.shown:
+            show({name: str(value) for name, value in document.items() if value}, as_json=as_json)
+        else:
+            show_named(document, as_json=as_json)
 
     parameters = [] if makes else [_ident(plural)]
     parameters += [_argument(field) for field in command.fields if field.required]
@@ -156,32 +153,6 @@ def _signed(run: Callable[..., None], parameters: list[inspect.Parameter]) -> Ca
     ]
     run.__signature__ = inspect.Signature([*parameters, *shared])  # type: ignore[attr-defined]  # functions may have one
     run.__annotations__ = {each.name: each.annotation for each in (*parameters, *shared)}
-        document = connect(state_of(state)).post(*path, body=body)
-        if command.shown:
-            show({name: str(value) for name, value in document.items() if value}, as_json=as_json)
-            return
-        line = "  ".join(filter(None, [document["id"], document["name"]]))
-        print(json.dumps(document, indent=2) if as_json else line)
-
-    keyword, positional = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    named = typer.Argument(metavar="ID", help="Its id, or its name.")
-    parameters = [] if makes else [inspect.Parameter("ident", positional, annotation=Annotated[str, named])]
-    for field in command.fields:
-        if field.required:
-            hint: Any = Annotated[field.kind, typer.Argument(help=field.help, show_default=False)]
-            parameters.append(inspect.Parameter(field.name, positional, annotation=hint))
-    for field in command.fields:
-        if not field.required:
-            # Typer reads the annotations at run time.
-            kind: Any = list[str] if field.kind is list else field.kind
-            flag = f"--{field.option or field.name.replace('_', '-')}"
-            names = [f"{flag}/--no-{flag[2:]}"] if field.kind is bool else [flag]
-            hint = Annotated[kind | None, typer.Option(*names, help=field.help, show_default=False)]
-            parameters.append(inspect.Parameter(field.name, keyword, annotation=hint, default=None))
-    parameters.append(inspect.Parameter("as_json", keyword, annotation=Json, default=False))
-    parameters.append(inspect.Parameter("state", keyword, annotation=StateOption, default=None))
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions may have one
-    run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
 
 

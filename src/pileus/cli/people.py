@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pileus.cli.client import connect
-from pileus.cli.nouncommands import Field, NounCommand, NounCommands
+from pileus.cli.nouncommands import Field, NounCommand, NounCommands, app_of
 from pileus.cli.options import Json, StateOption, show, state_of
 
 _ENABLE, _DISABLE = {"enabled": True}, {"enabled": False}
@@ -17,8 +17,9 @@ _USER = Field("user", "A user, by id or name.", required=True)
 _NAME = Field("name", "Its name.", required=True)
 
 
-def _users() -> typer.Typer:
-    app = typer.Typer()
+def users() -> typer.Typer:
+    """The commands of users."""
+    app = app_of(_USER_COMMANDS)
     app.command("password")(_password)
     app.command("revoke-tokens")(_revoke_tokens)
     return app
@@ -49,8 +50,9 @@ def _revoke_tokens(
     print(f"{user}  tokens revoked")
 
 
-def _credentials() -> typer.Typer:
-    app = typer.Typer()
+def credentials() -> typer.Typer:
+    """The commands of credentials."""
+    app = app_of(_CREDENTIAL_COMMANDS)
     app.command("create")(_credential_create)
     return app
 
@@ -68,27 +70,37 @@ def _credential_create(
     show({name: value for name, value in credential.items() if value}, as_json=as_json)
 
 
-NOUNS = (
-    NounCommands(
-        "user",
-        "Users.",
-        (
-            NounCommand(
-                "create",
-                "Make a user with an access key and a token; they are shown once.",
-                (
-                    _NAME,
-                    Field("project", "Its project, made when missing; by default one of its name."),
-                    Field("role", "reader, member or admin; by default admin of a new project, else member."),
-                    Field("admin", "May act on every project.", bool),
-                ),
-                shown=True,
+_USER_COMMANDS = NounCommands(
+    "user",
+    "Users.",
+    (
+        NounCommand(
+            "create",
+            "Make a user with an access key and a token; they are shown once.",
+            (
+                _NAME,
+                Field("project", "Its project, made when missing; by default one of its name."),
+                Field("role", "reader, member or admin; by default admin of a new project, else member."),
+                Field("admin", "May act on every project.", bool),
             ),
-            NounCommand("enable", "Let a user in again.", (), "-", _ENABLE),
-            NounCommand("disable", "Refuse a user, with all of its keys and tokens.", (), "-", _DISABLE),
+            shown=True,
         ),
-        own=_users,
+        NounCommand("enable", "Let a user in again.", (), "-", _ENABLE),
+        NounCommand("disable", "Refuse a user, with all of its keys and tokens.", (), "-", _DISABLE),
     ),
+)
+
+_CREDENTIAL_COMMANDS = NounCommands(
+    "credential",
+    "Access keys and tokens.",
+    (
+        NounCommand("enable", "Let an access key or a token in again.", (), "-", _ENABLE),
+        NounCommand("disable", "Refuse an access key or a token until it is enabled.", (), "-", _DISABLE),
+        NounCommand("rotate", "Replace one: the new one is shown once, the old one is worthless.", shown=True),
+    ),
+)
+
+NOUNS = (
     NounCommands(
         "project",
         "Projects, the accounts that own things.",
@@ -123,15 +135,5 @@ NOUNS = (
             ),
         ),
     ),
-    NounCommands(
-        "credential",
-        "Access keys and tokens.",
-        (
-            NounCommand("enable", "Let an access key or a token in again.", (), "-", _ENABLE),
-            NounCommand("disable", "Refuse an access key or a token until it is enabled.", (), "-", _DISABLE),
-            NounCommand("rotate", "Replace one: the new one is shown once, the old one is worthless.", shown=True),
-        ),
-        own=_credentials,
-    ),
 )
-"""The commands of each noun of people."""
+"""The commands of the other nouns of people."""

@@ -30,7 +30,6 @@ from pileus.model.sizes import Description, Ident, Idents, Name, Tags
 from pileus.model.volume import Volume
 from pileus.rules import find
 from pileus.rules.image import allow, check_login, check_name, finish_removal, own, source, usable
-from pileus.rules.image import allow, check_login, check_name, finish_removal, own, source
 from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
@@ -74,6 +73,7 @@ class RegistrationRequest(msgspec.Struct, frozen=True, kw_only=True):
     tags: Tags = {}
 
 
+@requires("member")
 def register_again(caller: Caller, core: Core, request: RegistrationRequest) -> Image:
     """Register the bytes of an image that the caller may start from as a further, private image of its project.
 
@@ -244,6 +244,7 @@ class ImageCopy(msgspec.Struct, frozen=True, kw_only=True):
     tags: Tags = {}
 
 
+@requires("member")
 def copy(caller: Caller, core: Core, uuid: str, request: ImageCopy) -> Image:
     """Register an image of the caller's project with the bytes of one that the caller may launch from.
 

@@ -145,7 +145,6 @@ def _block(router: Router, others: Iterable[Subnet], cidr: str) -> Ipv6Block:
     return Ipv6Block(id=new_ec2("subnet-cidr-assoc"), cidr=ipv6.check_subnet_range(cidr, router, others))
 
 
-@requires("member")
 def _block_on(tx: Reader, network: Network, router: Router | None, cidr: str) -> Ipv6Block:
     """The range of IPv6 of a new subnet on a network. Raises InvalidValue where that has no router."""
     if router is None:
@@ -154,6 +153,7 @@ def _block_on(tx: Reader, network: Network, router: Router | None, cidr: str) ->
     return _block(router, routetable.subnets_of(tx, router.uuid), cidr)
 
 
+@requires("member")
 def add_ipv6(caller: Caller, core: Core, uuid: str, cidr: str) -> Ipv6Block:
     """Give a subnet a range of IPv6, a /64 of its router's or `AUTO`.
 

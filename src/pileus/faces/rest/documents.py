@@ -15,9 +15,9 @@ from pileus.model.image import Image, content, state
 from pileus.model.instance import Instance, failed
 from pileus.model.noun import Noun
 from pileus.model.nouns import NOUNS
+from pileus.model.project import Project
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
-from pileus.model.project import Project
 from pileus.model.statistics import Statistics
 from pileus.model.user import User
 from pileus.model.usergroup import UserGroup

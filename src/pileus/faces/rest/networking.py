@@ -88,52 +88,6 @@ from pileus.verbs import (
 from pileus.verbs.port import PortChange
 from pileus.verbs.prefixlist import PrefixListChange
 
-B = TypeVar("B", bound=msgspec.Struct)
-
-_CLASSES: dict[str, type[Noun]] = {
-    "attachment": RouterAttachment,
-    "dhcpoptionset": DhcpOptionSet,
-    "floatingip": FloatingIp,
-    "group": SecurityGroup,
-    "groups": SecurityGroup,
-    "instance": Instance,
-    "network": Network,
-    "prefixlist": PrefixList,
-    "router": Router,
-    "subnet": Subnet,
-    "subnets": Subnet,
-    "transitgateway": TransitGateway,
-}
-"""The nouns that fields of bodies name, by id, uuid or name."""
-
-
-def _read(request: TypedRequest, shape: type[B]) -> B:
-    """The body, with uuids in the place of the nouns that it names. Raises NotFound, InvalidValue."""
-    body = request.read(shape)
-    uuids: dict[str, Any] = {}
-    for field in body.__struct_fields__:
-        named = getattr(body, field)
-        if field in _CLASSES and named:
-            uuids[field] = _uuids(request, _CLASSES[field], named)
-    return msgspec.structs.replace(body, **uuids)
-
-
-def _uuids(request: TypedRequest, cls: type[Noun], named: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    if isinstance(named, str):
-        return documents.uuid_of(request, cls, named)
-    return tuple(documents.uuid_of(request, cls, each) for each in named)
-
-
-def _document(request: TypedRequest, noun: Noun) -> dict[str, Any]:
-    with request.core.store.read() as tx:
-        return documents.documents(request.core, tx, [noun])[0]
-
-
-def _present(request: TypedRequest, cls: type[Noun], uuid: str) -> dict[str, Any]:
-    """The document of a noun that was changed, which may have ended by that."""
-    with request.core.store.read() as tx:
-        return documents.documents(request.core, tx, [*tx.many(cls, [uuid]).values()])[0]
-
 
 def _subnet(caller: Caller, core: Core, new: NewSubnet) -> Subnet:
     if bool(new.network) == bool(new.router):
@@ -234,49 +188,6 @@ def _transit_route(caller: Caller, core: Core, uuid: str, route: TransitRouteCha
     verb(caller, core, uuid, route.cidr, route.attachment)
 
 
-def _make(cls: type[Noun], shape: type[B], make: Callable[[Caller, Core, B], Noun], says: str) -> Route:
-    """The path that makes a noun from a body and returns its document."""
-
-    def handle(request: TypedRequest) -> dict[str, Any]:
-        return _document(request, make(request.caller, request.core, _read(request, shape)))
-
-    return Route("POST", f"{cls.KIND}s", handle, says, shape, 201)
-
-
-def _act(cls: type[Noun], action: str, verb: Callable[[Caller, Core, str], object], says: str) -> Route:
-    """The path of an action without a body, which returns the noun's document."""
-
-    def handle(request: TypedRequest) -> dict[str, Any]:
-        uuid = documents.uuid_of(request, cls)
-        verb(request.caller, request.core, uuid)
-        return _present(request, cls, uuid)
-
-    return Route("POST", f"{cls.KIND}s/{{id}}/{action}", handle, says)
-
-
-def _change(
-    cls: type[Noun], action: str, shape: type[B], verb: Callable[[Caller, Core, str, B], object], says: str
-) -> Route:
-    """The path of a change that a body describes, which returns the noun's document; the path of the noun for none."""
-
-    def handle(request: TypedRequest) -> dict[str, Any]:
-        uuid = documents.uuid_of(request, cls)
-        verb(request.caller, request.core, uuid, _read(request, shape))
-        return _present(request, cls, uuid)
-
-    return Route("POST", f"{cls.KIND}s/{{id}}/{action}".rstrip("/"), handle, says, shape)
-
-
-def _delete(cls: type[Noun], verb: Callable[[Caller, Core, str], object], says: str) -> Route:
-    """The path that deletes a noun."""
-
-    def handle(request: TypedRequest) -> dict[str, Any]:
-        verb(request.caller, request.core, documents.uuid_of(request, cls))
-        return {}
-
-    return Route("DELETE", f"{cls.KIND}s/{{id}}", handle, says)
-
-
 ROUTES: tuple[Route, ...] = (
     make(
         Router,
@@ -292,11 +203,8 @@ ROUTES: tuple[Route, ...] = (
         lambda caller, core, uuid, new: router.add_range(caller, core, uuid, new.cidr),
         "Give it a further range.",
     ),
-    _act(Router, "ipv6", router.add_ipv6_range, "Give it a range of the cloud's IPv6 addresses."),
-    _change(Router, "ranges/remove", AddressRange, _remove_range, "Take a further range away, or one of IPv6."),
-    _delete(Router, router.delete, "Delete a router on which nothing is."),
-    _make(
-    change(Router, "ranges/remove", AddressRange, _remove_range, "Take a further range away."),
+    act(Router, "ipv6", router.add_ipv6_range, "Give it a range of the cloud's IPv6 addresses."),
+    change(Router, "ranges/remove", AddressRange, _remove_range, "Take a further range away, or one of IPv6."),
     delete(Router, router.delete, "Delete a router on which nothing is."),
     make(
         Network,
@@ -311,14 +219,10 @@ ROUTES: tuple[Route, ...] = (
         lambda caller, core, uuid, to: network.join(caller, core, uuid, to.router),
         "Join it to a router.",
     ),
-    _act(Network, "part", network.part, "Part it from its router."),
-    _delete(Network, network.delete, "Delete a network without subnets."),
-    _make(Subnet, NewSubnet, _subnet, "Make a subnet."),
-    _change(Subnet, "", SubnetChange, _change_subnet, "Change it."),
-    _change(
     act(Network, "part", network.part, "Part it from its router."),
     delete(Network, network.delete, "Delete a network without subnets."),
     make(Subnet, NewSubnet, _subnet, "Make a subnet."),
+    change(Subnet, "", SubnetChange, _change_subnet, "Change it."),
     change(
         Subnet,
         "ipv6",
@@ -326,11 +230,7 @@ ROUTES: tuple[Route, ...] = (
         lambda caller, core, uuid, new: subnet.add_ipv6(caller, core, uuid, new.cidr),
         "Give it a range of IPv6.",
     ),
-    _act(Subnet, "ipv6/remove", _remove_ipv6, "Take its range of IPv6 away."),
-    _delete(Subnet, subnet.delete, "Delete a subnet on which nothing is."),
-    _make(Port, NewInterface, _port, "Make a port that no instance has."),
-    _change(Port, "", PortChange, port.modify, "Change it."),
-    _change(
+    act(Subnet, "ipv6/remove", _remove_ipv6, "Take its range of IPv6 away."),
     delete(Subnet, subnet.delete, "Delete a subnet on which nothing is."),
     make(Port, NewInterface, _port, "Make a port that no instance has."),
     change(Port, "", PortChange, port.modify, "Change it."),
@@ -373,15 +273,15 @@ ROUTES: tuple[Route, ...] = (
         lambda caller, core, uuid, to: internetgateway.detach(caller, core, uuid, to.router),
         "Detach it.",
     ),
-    _delete(InternetGateway, internetgateway.delete, "Delete a gateway that is not attached."),
-    _make(
+    delete(InternetGateway, internetgateway.delete, "Delete a gateway that is not attached."),
+    make(
         EgressGateway,
         OfRouter,
         lambda caller, core, new: egressgateway.create(caller, core, new.router, new.tags),
         "Make an egress-only gateway, by which guests open connections of IPv6, and nobody outside to them.",
     ),
-    _delete(EgressGateway, egressgateway.delete, "Delete it; routes to it lead nowhere."),
-    _make(
+    delete(EgressGateway, egressgateway.delete, "Delete it; routes to it lead nowhere."),
+    make(
         TransitGateway,
         NewTransitGateway,
         lambda caller, core, new: transitgateway.create(
@@ -389,8 +289,8 @@ ROUTES: tuple[Route, ...] = (
         ),
         "Make a transit gateway.",
     ),
-    _delete(TransitGateway, transitgateway.delete, "Delete a transit gateway without attachments."),
-    _make(
+    delete(TransitGateway, transitgateway.delete, "Delete a transit gateway without attachments."),
+    make(
         RouterAttachment,
         NewAttachment,
         lambda caller, core, new: routerattachment.create(
@@ -398,9 +298,7 @@ ROUTES: tuple[Route, ...] = (
         ),
         "Attach a router to a transit gateway.",
     ),
-    _delete(RouterAttachment, routerattachment.delete, "Detach a router; routes to the gateway lead nowhere."),
-    _make(
-    delete(InternetGateway, internetgateway.delete, "Delete a gateway that is not attached."),
+    delete(RouterAttachment, routerattachment.delete, "Detach a router; routes to the gateway lead nowhere."),
     make(
         NatGateway,
         NewNatGateway,
@@ -461,24 +359,24 @@ ROUTES: tuple[Route, ...] = (
         lambda caller, core, new: prefixlist.create(caller, core, new.name, new.max_entries, new.entries, new.tags),
         "Make a prefix list.",
     ),
-    _change(PrefixList, "", PrefixListChange, prefixlist.modify, "Change it."),
-    _delete(PrefixList, prefixlist.delete, "Delete a list that no rule and no route names."),
-    _delete(LaunchTemplate, launchtemplate.delete, "Delete a launch template with all of its versions."),
-    _make(
+    change(PrefixList, "", PrefixListChange, prefixlist.modify, "Change it."),
+    delete(PrefixList, prefixlist.delete, "Delete a list that no rule and no route names."),
+    delete(LaunchTemplate, launchtemplate.delete, "Delete a launch template with all of its versions."),
+    make(
         PlacementGroup,
         NewPlacementGroup,
         lambda caller, core, new: placementgroup.create(caller, core, new.name, Placement(policy=new.policy), new.tags),
         "Make a placement group.",
     ),
-    _delete(PlacementGroup, placementgroup.delete, "Delete a placement group without instances."),
-    _make(
+    delete(PlacementGroup, placementgroup.delete, "Delete a placement group without instances."),
+    make(
         TransitTable,
         NewTransitTable,
         lambda caller, core, new: transittable.create(caller, core, new.transitgateway, new.tags),
         "Make a route table for a transit gateway.",
     ),
-    _change(TransitTable, "routes", TransitRouteChange, _transit_route, "Add or replace a route."),
-    _change(
+    change(TransitTable, "routes", TransitRouteChange, _transit_route, "Add or replace a route."),
+    change(
         TransitTable,
         "routes/remove",
         AddressRange,
@@ -486,7 +384,7 @@ ROUTES: tuple[Route, ...] = (
         "Take a route away.",
     ),
     *(
-        _change(
+        change(
             TransitTable,
             action,
             TheAttachment,
@@ -500,8 +398,5 @@ ROUTES: tuple[Route, ...] = (
             ("ignore", transittable.disable_propagation, "Learn them no longer."),
         )
     ),
-    _delete(TransitTable, transittable.delete, "Delete a table that no attachment goes by."),
-    change(PrefixList, "", PrefixListChange, prefixlist.modify, "Change it."),
-    delete(PrefixList, prefixlist.delete, "Delete a list that no rule and no route names."),
-    delete(LaunchTemplate, launchtemplate.delete, "Delete a launch template with all of its versions."),
+    delete(TransitTable, transittable.delete, "Delete a table that no attachment goes by."),
 )

@@ -18,8 +18,10 @@ from pileus.model.noun import Noun
 from pileus.model.prefixlist import PrefixList
 from pileus.model.project import Project
 from pileus.model.router import Router
+from pileus.model.routerattachment import RouterAttachment
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.subnet import Subnet
+from pileus.model.transitgateway import TransitGateway
 from pileus.model.user import User
 from pileus.model.usergroup import UserGroup
 from pileus.rules.core import Core
@@ -27,6 +29,7 @@ from pileus.rules.core import Core
 B = TypeVar("B", bound=msgspec.Struct)
 
 _CLASSES: dict[str, type[Noun]] = {
+    "attachment": RouterAttachment,
     "dhcpoptionset": DhcpOptionSet,
     "floatingip": FloatingIp,
     "group": SecurityGroup,
@@ -37,6 +40,8 @@ _CLASSES: dict[str, type[Noun]] = {
     "project": Project,
     "router": Router,
     "subnet": Subnet,
+    "subnets": Subnet,
+    "transitgateway": TransitGateway,
     "user": User,
     "usergroup": UserGroup,
 }

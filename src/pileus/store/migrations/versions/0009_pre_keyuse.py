@@ -5,8 +5,8 @@ from sqlalchemy import Column, Double, String, inspect
 
 from pileus.store.migrations.nounshape import OPTIONS
 
-revision = "0008_pre_keyuse"
-down_revision = "0007_pre_changed"
+revision = "0009_pre_keyuse"
+down_revision = "0008_pre_shares"
 
 
 def upgrade() -> None:
