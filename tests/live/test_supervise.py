@@ -119,6 +119,31 @@ def test_down_leaves_the_guest_and_up_finds_it(cloud: LiveCloud, guest: str, key
 
 
 @pytest.mark.cost(90)
+def test_up_starts_again_what_down_ended(cloud: LiveCloud, guest: str, key: Path) -> None:
+    """`down --instances` is no shutdown by a guest or a user: machines and containers run again after `up`."""
+    container = cloud.ec2.run_instances(
+        ImageId=cloud.image("tiny-container"),
+        InstanceType="light",
+        KeyName=key.name,
+        MinCount=1,
+        MaxCount=1,
+        SecurityGroups=["kills"],
+    )["Instances"][0]["InstanceId"]
+    begun = {ident: cloud.ssh(ident, key, "touch /run/before; echo begun") for ident in (guest, container)}
+    assert set(begun.values()) == {"begun"}
+    cloud.pileus("down", "--instances")
+    cloud.pileus("up")
+    for ident in begun:
+        cloud.wait(ident, "running")
+        assert cloud.ssh(ident, key, "ls /run/before 2>/dev/null || echo again") == "again"
+    # A container that shuts itself down stays down.
+    cloud.ssh(container, key, "poweroff")
+    stopped = cloud.wait(container, "stopped")
+    assert stopped["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    cloud.ec2.terminate_instances(InstanceIds=[container])
+
+
+@pytest.mark.cost(90)
 def test_up_after_a_power_cut_brings_the_guest_back(cloud: LiveCloud, guest: str, key: Path) -> None:
     """As after one: no process of the cloud, its guests included, none of its namespaces, and another boot's id."""
     state, layout = StateDirectory(cloud.state), cloud.layout

@@ -4,6 +4,9 @@
 #
 # Version 1 of cgroups bounds the disk of the processes in a group, and not in the groups below: the bounds, in the file
 # `throttle`, are written for the group in which the container's processes are.
+#
+# LXC adds to its log at each reboot from inside: the log is of one boot, however often that is.
+: >"$1/lxc.log"
 group=/sys/fs/cgroup/blkio$(sed -n 's/^[0-9]*:blkio://p' "/proc/$LXC_PID/cgroup")
 while read -r file value; do
     echo "$value" >"$group/$file"

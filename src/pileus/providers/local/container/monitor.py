@@ -30,8 +30,11 @@ _NEEDED = (Path("/proc/self/ns/user"), Path("/proc/self/ns/cgroup"), Path("/dev/
 _SCRIPT, _HOOK = Path(__file__).with_name("run.sh"), Path(__file__).with_name("hook.sh")
 _START = 30.0
 _POLL = 0.005
-_BY_ITSELF = (["ended 0"], [f"ended {128 + signal.SIGINT}"])
-"""The last lines of a life file for a container that nobody ended from outside."""
+_ENDED = re.compile(r"ended (?P<status>\d+)(?: by signal (?P<signal>\d+))?")
+"""The last line of a life file whose container has ended; see run.sh."""
+
+_BY_ITSELF = (0, 128 + signal.SIGINT)
+"""Exit statuses of LXC for a container that nobody ended from outside, where its log names no signal."""
 
 _LONGEST = 64 * 1024
 _KEPT = ("/", "/proc", "/sys", "/dev", "/usr", "/etc", "/lib", "/lib64", "/run/lxc", "/bin", "/sbin")
@@ -87,10 +90,15 @@ class Monitor:
     def cause(self) -> Cause:
         """Return the cause of the container's end; empty if it never ran, "other" also for an unrecorded end."""
         try:
-            last = self._life.read_text().splitlines()[-1:]
+            lines = self._life.read_text().splitlines()
         except FileNotFoundError:
             return ""
-        return "guest" if last in _BY_ITSELF else "other"
+        end = _ENDED.fullmatch(lines[-1]) if lines else None
+        if end is None:
+            return "other"
+        # The kernel ends the first process by SIGINT when the container asks for its shutdown (reboot(2)).
+        by_itself = int(end["signal"]) == signal.SIGINT if end["signal"] else int(end["status"]) in _BY_ITSELF
+        return "guest" if by_itself else "other"
 
     def ran(self) -> bool:
         """Whether it was ever started."""

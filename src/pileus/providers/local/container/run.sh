@@ -1,9 +1,12 @@
 #!/bin/sh
 # run.sh FOLDER NAME PLACE: one container's life, from its start to how it ended, written down in the file `life`.
 #
-# Descriptor 9 holds the lock that says that the container runs, and is this shell's alone. LXC's exit status is its
-# first process's: 0 after an exit, 130 (128 + SIGINT) after a shutdown from inside, as the kernel says it.
+# Descriptor 9 holds the lock that says that the container runs, and is this shell's alone. LXC's exit status is that of
+# its first process where this exited; of one that a signal ended it may be 0 too. The signal is in LXC's log: 2 (SIGINT)
+# for a shutdown from inside, as the kernel says it (reboot(2)), 9 for one that was killed.
 echo started >>"$1/life"
 lxc-start --foreground --close-all-fds --name="$2" --lxcpath="$3" --rcfile="$1/config" \
-    --logfile="$1/lxc.log" --logpriority=WARN 9>&-
-echo "ended $?" >>"$1/life"
+    --logfile="$1/lxc.log" --logpriority=DEBUG 9>&-
+status=$?
+signal=$(sed -n 's/.*:__lxc_start:[0-9]* - [^(]*(\([0-9]*\)) - Container .*/\1/p' "$1/lxc.log" | tail -n 1)
+echo "ended $status${signal:+ by signal $signal}" >>"$1/life"
