@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
+
 from pileus.model.errors import Fault
 from pileus.model.threads import once
 from pileus.providers.local.machine.images import disk_fault
@@ -27,6 +29,8 @@ GENTLY = ("setpriv", "--pdeathsig", "KILL", "nice", "-n", "19", "ionice", "-c", 
 
 _POLL = 0.05
 _END = 10.0
+
+log = structlog.get_logger()
 
 
 class CancelledError(Exception):
@@ -159,5 +163,9 @@ class Work:
             self.fault = fault
         except OSError as error:
             self.fault = disk_fault(error, "CaptureFailed", "the capture is not written")
-        except Exception as error:  # noqa: BLE001  (told by the next step, which logs it)
+        except Exception as error:
+            log.exception("capture failed")
             self.fault = Fault("CaptureFailed", f"{type(error).__name__}: {error}")
+        if self.fault is not None:
+            # The next step may be of another process, or never come.
+            log.warning("capture ended", instance=self.instance, code=self.fault.code, reason=self.fault.message)
