@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import pytest
 from pileus.providers.local.images.archive import debian_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,6 +97,43 @@ def folder() -> Iterator[Path]:
     """Where a copy of the root fits, and devices and owners are kept."""
     with tempfile.TemporaryDirectory(prefix="pileus-clean-", dir="/var/tmp") as made:
         yield Path(made)
+
+
+@pytest.mark.cost(60)
+def test_the_wheel_alone_runs_a_cloud_over_the_stub(tmp_path: Path) -> None:
+    """Without libvirt's Python module, which is compiled against headers; over guests it is said what is missing."""
+    tree, venv = tmp_path / "tree", tmp_path / "venv"
+    for name in ("src", "requirements"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    for name in ("README.md", "LICENSE", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, tree])
+    run([sys.executable, "-m", "venv", "--without-pip", venv])
+    # Hashes in a list of constraints would have to be of the wheel too.
+    pinned = [line.split()[0] for line in (ROOT / "requirements/pileus.txt").read_text().splitlines() if "==" in line]
+    (tmp_path / "pinned").write_text("\n".join(line for line in pinned if not line.startswith("#")))
+    (wheel,) = tmp_path.glob("*.whl")
+    run([*pip, "--python", venv / "bin/python", "install", "-c", tmp_path / "pinned", wheel])
+    assert "libvirt" not in run([*pip, "--python", venv / "bin/python", "list"])
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    program = "import os; print(os.environ['AWS_ENDPOINT_URL'])"
+    words: list[str | Path] = [venv / "bin/pileus", "run", "--provider", "stub", "--", sys.executable, "-c", program]
+    assert run(words, environment).startswith("http://127.0.0.1:")
+    state = tmp_path / "s"
+    refused = subprocess.run(
+        [venv / "bin/pileus", "up", "--state", state], env=environment, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert "libvirt's Python module is not installed: pip install 'pileus[local]'" in refused.stderr
+    run([venv / "bin/pileus", "purge", "--yes", "--state", state], environment)
+
+
+def run(words: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
+    """Run a command, and return its standard output."""
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.cost(240)

@@ -83,7 +83,8 @@ def earlier() -> str:
     found = git("cat-file", "--batch-check", given="".join(f"{commit}:{MARK}\n" for commit in listed)).splitlines()
     having = [commit for commit, said in zip(listed, found, strict=False) if b" blob " in said]
     # It runs with the packages that are installed for this one.
-    here = needed((ROOT / PACKAGES).read_text())
+    # Earlier versions name what an extra needs by now with the others.
+    here = needed("".join((ROOT / path).read_text() for path in (PACKAGES, "requirements/local.in")))
     runs = (commit for commit in reversed(having) if needed(git("show", f"{commit}:{PACKAGES}").decode()) <= here)
     return os.environ.get("PILEUS_UPGRADE_FROM", "") or next(runs, "")
 

@@ -39,6 +39,9 @@ class StateDirectory:
     admin = StatePath("admin.json")
     """The administrator's credentials, mode 0600."""
 
+    keys = StatePath("keys")
+    """Private keys of key pairs, by name, mode 0600; `pileus key create` puts them there."""
+
     started = StatePath("started.json")
     """The provider and port of the cloud's last start."""
 
@@ -122,16 +125,37 @@ class StateDirectory:
         """Locked by a process for life."""
         return self.run / f"{process}.pid"
 
-    def prepare(self) -> None:
-        """Make the folders; what only some users may enter is closed to the others from the beginning.
+    def claim(self) -> None:
+        """Make the state directory itself.
 
-        Raises Problem where somebody else controls the state directory.
+        Raises Problem where somebody else controls it, and where it holds what is not a cloud's.
         """
         self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
         # Only now: before, somebody else could still make it.
         _check_owner(self.root)
+        if not any(path.exists() for path in (self.started, self.joined, self.channels.parent)):
+            names = top_names() | {"lost+found"}
+            entries = sorted(path.name for path in self.root.iterdir())
+            foreign = [name for name in entries if name.removeprefix(".").removesuffix(".new") not in names]
+            if foreign:
+                raise Problem(
+                    f"{self.root} holds {foreign[0]}, which is not a cloud's: choose another --state, new or empty."
+                )
+
+    def prepare(self) -> None:
+        """Make the folders; what only some users may enter is closed to the others from the beginning.
+
+        Raises Problem as `claim` does.
+        """
+        self.claim()
         for folder in (self.cloud, self.run, self.host, self.root / "log", self.channels.parent):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def top_names() -> set[str]:
+    """Return the names that a cloud's processes give at the top of its state directory."""
+    paths = [path for path in vars(StateDirectory).values() if isinstance(path, StatePath)]
+    return {"log", *(path.parts[0] for path in paths)}
 
 
 def _check_owner(root: Path) -> None:

@@ -268,6 +268,8 @@ def key_import(
 
     body = {"name": name, "public_key": ways.public_key(file)}
     show_named(connect(state_of(state)).post("keypairs", body=body), as_json=as_json)
+    where = state_of(state)
+    print(ways.make_key(connect(where), where, name))
 
 
 @images.command("add")
