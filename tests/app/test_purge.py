@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pileus.app import kits, processes
-from pileus.app.purge import _check, _names
-from pileus.app.state import StateDirectory
+from pileus.app.purge import _check
+from pileus.app.state import StateDirectory, top_names
 from pileus.cli.problem import Problem
 from pileus.posix.files import write_json
 from tests.app.stub import PILEUS, Stub
@@ -169,7 +169,7 @@ def test_another_users_directory_is_refused(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_all_that_a_cloud_makes_is_known(was_up: Path) -> None:
-    names = _names(StateDirectory(was_up))
+    names = top_names()
     assert {path.name for path in was_up.iterdir()} <= names
     assert {"started.json", "cloud", "run", "host", "log", "channels"} <= names
     of_machines = kits.machine(kits.load("local"), StateDirectory(was_up)).names()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from pileus.app import joining, kits, processes, supervise
+from pileus.app import joining, kits, processes, rollback, supervise
 from pileus.app.state import StateDirectory
-from pileus.app.up import begin, start_host, supervised_parts
+from pileus.app.up import begin, down, start_host, supervised_parts
 from pileus.cli.problem import Problem
+from pileus.model.kit import Kit
 from pileus.posix.files import read_json, write_json
 from pileus.posix.locks import locked
 
@@ -23,6 +24,13 @@ def up(state: StateDirectory, provider: str, say: Say) -> str:
         raise Problem(f"{state.root} is a host's: over '{kit.name}' there are no host processes.")
     if kit.needs_root and os.geteuid() != 0:
         raise Problem("Running machines needs root: use sudo.")
+    state.claim()
+    with rollback.on_failure(state, down, say):
+        _start(state, kit, say)
+    return _standing(state)
+
+
+def _start(state: StateDirectory, kit: Kit, say: Say) -> None:
     state.prepare()
     with kits.as_problems():
         kept_options = kit.kept(kits.site(kit, state))
@@ -33,7 +41,6 @@ def up(state: StateDirectory, provider: str, say: Say) -> str:
         if processes.owner(state.pidfile("supervisor")) is None:
             with supervise.starting(state, supervised_parts(kit, state), -1):
                 pass
-    return _standing(state)
 
 
 def _standing(state: StateDirectory) -> str:

@@ -73,7 +73,12 @@ def inherited(pid: int, option: str) -> int | None:
 
 def await_held(pidfile: Path, child: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
     """Until the child holds its pid file, by which it is found from then on. Problem when it ends instead."""
-    in_time = until(lambda: child.poll() is not None or owner(pidfile) is not None, seconds, 0.002)
+    try:
+        in_time = until(lambda: child.poll() is not None or owner(pidfile) is not None, seconds, 0.002)
+    except BaseException:
+        # Nobody could find it before it holds its pid file.
+        child.kill()
+        raise
     if child.returncode is not None or not in_time:
         raise Problem(f"The {pidfile.stem} did not start; {log} ends:\n{tail(log)}")
     child.returncode = 0  # it is meant to outlive this process

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ from pathlib import Path
 import typer
 
 from pileus.app import kits, processes
-from pileus.app.state import StateDirectory, StatePath
+from pileus.app.removal import clear
+from pileus.app.state import StateDirectory
 from pileus.app.up import down
 from pileus.cli.problem import Problem
 from pileus.posix.locks import locked
@@ -89,27 +89,9 @@ def _ask(state: StateDirectory) -> None:
         raise Problem("Nothing was removed.")
 
 
-def _names(state: StateDirectory) -> set[str]:
-    """Return the names that a cloud's processes give at the top of its directory."""
-    paths = [path for path in vars(StateDirectory).values() if isinstance(path, StatePath)]
-    return {state.log("cloud").parent.name, *(path.parts[0] for path in paths)}
-
-
 def _remove(state: StateDirectory, names: set[str]) -> None:
-    """Remove what the cloud's processes made, and the `names` that its provider gave."""
-    top_names = _names(state) | names
-    files = {f".{name}." for name in top_names}  # what a killed process was about to rename
-    last = state.started.name
-    try:
-        for entry in sorted(os.scandir(state.root), key=lambda entry: (entry.name == last, entry.name)):
-            if entry.name not in top_names and not any(entry.name.startswith(name) for name in files):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                Path(entry.path).unlink()
-    except OSError as error:
-        raise Problem(f"{error.filename} cannot be removed: {error.strerror}; try again.") from error
+    """Remove what the cloud's processes made, the `names` that its provider gave, and the directory if it is empty."""
+    clear(state, names)
     remaining_names = sorted(os.listdir(state.root))  # noqa: PTH208  (names, not paths)
     if remaining_names:
         raise Problem(f"The cloud is gone; {state.root} stays, for it also holds {', '.join(remaining_names[:5])}.")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pileus.app import kits
+from pileus.app.rollback import undisturbed
 from pileus.app.state import StateDirectory
 from pileus.app.up import down, silent, up
 from pileus.cli import shells
@@ -41,7 +42,8 @@ def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> in
             add_all(root, quiet)
         return _wait(command, state)
     finally:
-        _remove(state, quiet)
+        with undisturbed():
+            _remove(state, quiet)
 
 
 def _wait(command: Sequence[str], state: StateDirectory) -> int:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from pileus.app import kits, ports, processes, settings, supervise
+from pileus.app import kits, ports, processes, rollback, settings, supervise
 from pileus.app.state import ACCOUNT_KEYS, LONGEST, StateDirectory
 from pileus.cli.problem import Problem
 from pileus.model import disk
@@ -55,12 +55,23 @@ def up(
         say(f"{name} is no setting, and is passed over" + (f": is {meant} meant?" if meant else ""))
     start_options = read_json(state.started) or {}
     kit = kits.load(provider or str(start_options.get("provider") or ""))
-    if start_options and start_options.get("provider") != kit.name:
+    if start_options.get("provider", kit.name) != kit.name and not rollback.begins(state):
         raise Problem(f"{state.root} holds a cloud over '{start_options.get('provider')}'; choose another --state.")
     if kit.needs_root and os.geteuid() != 0:
         raise Problem(f"Running machines needs root: use sudo, or try {_others(kit)}.")
-    state.prepare()
-    _check_disk(state)
+    state.claim()
+    with rollback.on_failure(state, down, say):
+        if start_options.get("provider") != kit.name:
+            # First of all: by this file `status`, `down` and `purge` know what is here.
+            write_json(state.started, {"provider": kit.name}, 0o644)
+        state.prepare()
+        _check_disk(state)
+        return _up(state, kit, port, say, recovers=recovers)
+
+
+def _up(state: StateDirectory, kit: Kit, port: int | None, say: Say, *, recovers: bool) -> dict[str, str]:
+    """Start what does not run, in a directory that says whose it is, and wait for the cloud; its endpoints."""
+    start_options = read_json(state.started) or {}
     with contextlib.ExitStack() as starting:
         with locked(state.run / "up.lock"):
             begin(kit, state, say)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pileus.model.errors import Conflict
+from pileus.model.errors import Conflict, Fault
 from pileus.model.finding import Finding
 from pileus.model.kit import Machine, ProcessDeclaration, Say, Sight, Site
 from pileus.model.views import BookView, StoreView
@@ -34,6 +35,9 @@ class LocalMachine(Machine):
 
     def begin(self, say: Say) -> None:
         """Start the daemons that do not run, and take a range of loopback addresses."""
+        if importlib.util.find_spec("libvirt") is None:
+            text = "libvirt's Python module is not installed: pip install 'pileus[local]'"
+            raise Fault("HypervisorMissing", text, permanent=True)
         layout, fabric = self._layout, fabric_of(self.site)
         prefix.take(layout)
         pids = self.running()

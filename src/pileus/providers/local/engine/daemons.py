@@ -90,6 +90,7 @@ while [ "$1" != -- ]; do
     ( (
         tries=0
         until ip -n "$netns" link set "$interface" up 2>/dev/null || [ $tries -ge 400 ]; do
+            [ -e "/run/netns/$netns" ] || exit
             tries=$((tries + 1)); sleep 0.05
         done
         ip -n "$netns" address replace "$address" dev "$interface"
@@ -128,19 +129,27 @@ class Daemon:
         return self.at is not None and unixsocket.answers(self.at, self.question.encode("latin-1"), _PATIENCE)
 
     def start(self, patience: float) -> str:
-        """Start it unless it runs; "" once it serves, else why it does not within `patience` seconds."""
+        """Start it unless it runs; "" once it serves, else why it does not within `patience` seconds.
+
+        One that is interrupted ends its child, which nobody could find before it holds its pid file.
+        """
         child: int | None = None
         until = time.monotonic() + patience
-        # A killed daemon lets go of its pid file moments before its socket: the answer must be the new one's.
-        while (running := processes.owner(self.pidfile)) is None or not self.ready():
-            if running is None and child is None:
-                # Or it ran when it was looked for first, and was about to end.
-                child = processes.spawn(list(self.argv), self.output)
-            elif running is None and child is not None and processes.ended(child):
-                return f"{self.name} ended while starting: {self._last_lines()}"
-            if time.monotonic() > until:
-                return f"{self.name} is not ready in {patience:.0f} s: {self._last_lines()}"
-            time.sleep(_POLL)
+        try:
+            # A killed daemon lets go of its pid file moments before its socket: the answer must be the new one's.
+            while (running := processes.owner(self.pidfile)) is None or not self.ready():
+                if running is None and child is None:
+                    # Or it ran when it was looked for first, and was about to end.
+                    child = processes.spawn(list(self.argv), self.output)
+                elif running is None and child is not None and processes.ended(child):
+                    return f"{self.name} ended while starting: {self._last_lines()}"
+                if time.monotonic() > until:
+                    return f"{self.name} is not ready in {patience:.0f} s: {self._last_lines()}"
+                time.sleep(_POLL)
+        except BaseException:
+            if child is not None:
+                processes.stop(child, 0.0)
+            raise
         return ""
 
     def _last_lines(self) -> str:
