@@ -27,11 +27,11 @@ def moments(count: int, longest: float) -> Iterator[float]:
 
 
 def interrupted(
-    words: Sequence[str], environment: Mapping[str, str], moment: float
+    words: Sequence[str], environment: Mapping[str, str], moment: float, number: signal.Signals = signal.SIGINT
 ) -> subprocess.CompletedProcess[str]:
-    """Run `pileus WORDS`; after `moment` seconds press ^C, which all processes of the terminal's group get."""
+    """Run the command `words`; after `moment` seconds all processes of its group get a signal, as by ^C."""
     with subprocess.Popen(
-        [PILEUS, *words],
+        words,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -41,7 +41,7 @@ def interrupted(
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment)
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
         stdout, stderr = process.communicate(timeout=120)
     return subprocess.CompletedProcess(list(words), process.returncode, stdout, stderr)
 

@@ -12,7 +12,7 @@ import pytest
 from pileus.app import processes
 from pileus.app.state import StateDirectory
 from pileus.cli.problem import Problem
-from tests.interrupts import interrupted, moments, processes_of
+from tests.interrupts import PILEUS, interrupted, moments, processes_of
 from tests.services.process import free_port
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_a_start_that_was_killed_in_its_first_steps_goes_on(own: Stub) -> None:
 def test_an_interrupt_at_any_moment_leaves_nothing_or_what_down_and_purge_know(own: Stub) -> None:
     own.settings["HOME"] = "/"
     for moment in moments(8, 1.2):
-        done = interrupted(["up", "--provider", "stub"], own.environment(), moment)
+        done = interrupted([PILEUS, "up", "--provider", "stub"], own.environment(), moment)
         context = f"after {moment} s: {done.stdout}{done.stderr}"
         if done.returncode == 0:
             assert processes.owner(own.state.pidfile("cloud")), context

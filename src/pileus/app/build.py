@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from pileus.app import kits
+from pileus.app.rollback import ended_by_signals
 from pileus.cli import progress
 from pileus.cli.client import connect
 from pileus.cli.images import add_built
@@ -30,7 +31,7 @@ def build(name: str, state: Path, say: Callable[[str], None], *, if_changed: boo
             return
         if os.geteuid() != 0:
             raise Problem("Building an image needs root: use sudo.")
-        with progress.steps(say) as begun:
+        with ended_by_signals(), progress.steps(say) as begun:
             built = builder.build(name, BUILT, begun)
     typer.echo(built)
     if (state / "endpoints.json").exists():

@@ -40,7 +40,7 @@ def on_failure(state: StateDirectory, end: End, say: Say) -> Iterator[None]:
     """
     ran = any(processes.owner(state.pidfile(name)) is not None for name in ("supervisor", "cloud", "host"))
     first = begins(state)
-    with _signals(dict.fromkeys(_ENDING, _exit)):
+    with ended_by_signals():
         try:
             yield
         except BaseException as error:
@@ -50,6 +50,11 @@ def on_failure(state: StateDirectory, end: End, say: Say) -> Iterator[None]:
                         say("interrupted: ending what this start has begun")
                     _undo(state, end, say, first=first)
             raise
+
+
+def ended_by_signals() -> contextlib.AbstractContextManager[None]:
+    """Context manager: SIGTERM and SIGHUP raise SystemExit, so that what the block has begun is put away."""
+    return _signals(dict.fromkeys(_ENDING, _exit))
 
 
 def undisturbed() -> contextlib.AbstractContextManager[None]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pileus.providers.local.images.archive import debian_root, execute
+from pileus.providers.local.images.archive import debian_root, execute, work_folder
 from pileus.providers.local.images.recipe import ImageBuildError
 from pileus.providers.local.layout import SHARED
 
@@ -60,10 +59,7 @@ def build(progress: Callable[[str], None], root: Path = ROOT) -> None:
 
     Daemons that run in an older root run on. Raises `ImageBuildError`.
     """
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as folder:
-        work = Path(folder)
-        work.chmod(0o755)
+    with work_folder(root.parent, root.name) as work:
         fresh = work / "root"
         progress(f"installing {', '.join(_PACKAGES)} from Debian's {_SUITE}")
         debian_root(_SUITE, fresh, _PACKAGES)

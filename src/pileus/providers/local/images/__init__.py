@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -11,6 +10,7 @@ from types import MappingProxyType
 
 from pileus.posix.files import put_in_place
 from pileus.providers.local.images import debian, debiancontainer, tiny, tinycontainer
+from pileus.providers.local.images.archive import work_folder
 from pileus.providers.local.images.recipe import (
     ImageBuildError,
     ImageDescription,
@@ -66,11 +66,7 @@ def build(name: ImageName, out_dir: Path, progress: Callable[[str], None]) -> Pa
     `progress` gets one line per step. Raises `ImageBuildError`.
     """
     builder = BUILDERS[name]
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=out_dir) as folder:
-        work = Path(folder)
-        # apt fetches as its own unprivileged user, which must be able to reach the files it writes.
-        work.chmod(0o755)
+    with work_folder(out_dir, name) as work:
         image = work / builder.recipe.file
         builder.make(work, image, progress)
         progress("measuring the image")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pileus.posix import locks, processes
 from pileus.providers.local.images.recipe import ImageBuildError
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -16,9 +20,44 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MIRROR_VARIABLE = "PILEUS_DEBIAN_MIRROR"
 """Environment variable with a Debian mirror, for machines whose apt knows none (Ubuntu)."""
 
+_APART = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"),
+)
+"""The prefix of a command whose mounts and processes end with it, and which ends with this process."""
+
 _INDEX_FORMAT = "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
 _TAIL_LINES = 15
+_PATIENCE = 10.0
 _CARRIED_OPTION = re.compile(r'Acquire::(?:https?|ftp|Retries)\b.* ".+";')
+
+
+@contextlib.contextmanager
+def work_folder(folder: Path, name: str) -> Iterator[Path]:
+    """Context manager: a new folder in `folder`, for what is built there, which is removed at the end. Raises OSError.
+
+    Folders of earlier builds of `name` whose process has ended are removed first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob(f".{name}-*"):
+        with locks.free(earlier) as unused:
+            if unused:
+                shutil.rmtree(earlier, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
+    lock = locks.take(work)
+    try:
+        # apt fetches as its own unprivileged user, which must be able to reach the files it writes.
+        work.chmod(0o755)
+        yield work
+    finally:
+        # Programs that were ended with the build may write until they are gone.
+        processes.until(lambda: _removed(work), _PATIENCE, 0.1)
+        os.close(lock)
+
+
+def _removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def execute(argv: Sequence[str | Path], *, env: dict[str, str] | None = None) -> str:
@@ -103,6 +142,7 @@ def debian_root(
     leave_nothing = ["--customize-hook=rm -f $1/etc/apt/apt.conf.d/99mmdebstrap"] if carried else []
     execute(
         [
+            *_APART,
             "mmdebstrap",
             "--mode=root",
             f"--variant={variant}",
