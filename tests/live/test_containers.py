@@ -358,12 +358,18 @@ def test_projects_share_no_users(cloud: LiveCloud, container: str, tmp_path: Pat
 
 
 @pytest.mark.cost(30)
-def test_what_its_monitor_takes_along_comes_back(cloud: LiveCloud, container: str, key: Path) -> None:
-    """A container whose monitor is killed is started again, with its disk; no mount or loop device is left of it."""
+@pytest.mark.parametrize("process", ["LXC", "recorder"])
+def test_what_its_monitor_takes_along_comes_back(cloud: LiveCloud, container: str, key: Path, process: str) -> None:
+    """A container whose monitor is killed is started again, with its disk; no mount or loop device is left of it.
+
+    Its monitor is LXC's process, and the parent of that, which records how it ends.
+    """
     cloud.ssh(container, key, "echo kept >/root/kept; sync")
     number = _init(cloud, container)
     parent = int(next(line for line in Path(f"/proc/{number}/status").read_text().splitlines() if "PPid" in line)[5:])
-    os.kill(parent, signal.SIGKILL)
+    recorder = monitor(cloud, container).pid()
+    assert recorder is not None
+    os.kill(parent if process == "LXC" else recorder, signal.SIGKILL)
     until("the old one is gone", lambda: not Path(f"/proc/{number}").exists())
     assert cloud.ssh(container, key, "cat /root/kept") == "kept"
     assert _init(cloud, container) != number
