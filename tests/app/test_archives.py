@@ -200,7 +200,8 @@ def test_machines_and_containers_are_not_taken_for_each_other(stub: Stub, tmp_pa
     assert upload(stub, path, kind="container", format="tar")["wanted"]["kind"] == "container"
     raw = tmp_path / "disk.raw"
     raw.write_bytes(bytes(1 << 20))
-    assert upload(stub, raw)["wanted"]["kind"] == "machine"
+    assert upload(stub, raw)["error"]["reason"] == "format"
+    assert upload(stub, raw, format="raw")["wanted"]["kind"] == "machine"
     assert upload(stub, raw, kind="container")["error"]["code"] == "InvalidValue"
 
 

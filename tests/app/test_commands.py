@@ -293,15 +293,26 @@ def test_env_leads_awscli_here(stub: Stub) -> None:
 
 def test_an_image_is_added_from_a_file(stub: Stub, tmp_path: Path) -> None:
     path = tmp_path / "mine.img"
-    path.write_bytes(b"x" * 4096)
+    path.write_bytes(b"x" * 510 + b"\x55\xaa" + b"x" * 3584)
     stdout = stub.pileus("image", "add", str(path), "--login-user", "ann").stdout
     assert stdout.split()[1] == "mine"
     assert "mine" in stub.pileus("image", "list").stdout
     assert stub.pileus("image", "add", str(tmp_path / "none"), check=False).returncode == 1
 
 
+def test_a_file_that_is_neither_a_disk_nor_an_archive_is_no_image(stub: Stub) -> None:
+    refused = stub.pileus("image", "add", "/etc/passwd", check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "pileus: The image is neither a disk (qcow2, or raw with a partition table or a file system) nor an archive "
+        "(tar, OCI layout); a raw disk without either is taken with the format 'raw'. (InvalidValue)\n"
+    )
+    assert "passwd" not in stub.pileus("image", "list").stdout
+    assert stub.pileus("image", "add", "/etc/passwd", "--format", "raw").stdout.split()[1] == "passwd"
+
+
 def test_an_image_is_added_from_an_address(stub: Stub, tmp_path: Path) -> None:
-    (tmp_path / "far.img").write_bytes(b"y" * 4096)
+    (tmp_path / "far.img").write_bytes(b"y" * 510 + b"\x55\xaa" + b"y" * 3584)
     words = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None

@@ -108,6 +108,36 @@ def test_anything_else_is_raw_in_whole_sectors() -> None:
     assert refusal(b"") == "size"
 
 
+def test_a_file_system_without_a_partition_table_is_a_disk(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(16 << 20))
+    assert not diskformat.is_marked(path.read_bytes()[: diskformat.HEAD])
+    subprocess.run(["/usr/sbin/mkfs.ext4", "-q", "-F", str(path)], check=True)
+    assert diskformat.is_marked(path.read_bytes()[: diskformat.HEAD])
+
+
+@pytest.mark.parametrize(
+    ("at", "mark"),
+    [
+        pytest.param(510, b"\x55\xaa", id="MBR"),
+        pytest.param(512, b"EFI PART", id="GPT"),
+        pytest.param(4096, b"EFI PART", id="GPT with sectors of 4096 bytes"),
+        pytest.param(0, b"XFSB", id="XFS"),
+        pytest.param(65600, b"_BHRfS_M", id="Btrfs"),
+        pytest.param(32769, b"CD001", id="ISO 9660"),
+        pytest.param(512, b"LABELONE", id="LVM"),
+    ],
+)
+def test_a_raw_disk_is_known_by_its_partition_table_or_file_system(at: int, mark: bytes) -> None:
+    assert diskformat.is_marked(bytes(at) + mark + bytes(1 << 20))
+    assert not diskformat.is_marked(bytes(at + 1) + mark + bytes(1 << 20))
+    assert not diskformat.is_marked((bytes(at) + mark)[:-1])
+
+
+def test_a_text_is_no_disk() -> None:
+    assert not diskformat.is_marked(Path("/etc/passwd").read_bytes())
+
+
 def test_a_damaged_header_raises_no_other_error(tmp_path: Path) -> None:
     data, chance = qcow2(tmp_path / "image"), random.Random(7)
     for _ in range(3000):

@@ -30,6 +30,7 @@ _GAUGES = (
     ("pileus_instance_running", "1 while the guest runs, else 0.", "running"),
     ("pileus_instance_vcpus", "Virtual processors.", "vcpus"),
     ("pileus_instance_memory_bytes", "Memory of this machine that the guest occupies.", "memory_bytes"),
+    ("pileus_instance_overhead_bytes", "Memory that its QEMU occupies beyond the guest's.", "overhead_bytes"),
     ("pileus_instance_memory_limit_bytes", "Memory that it may have.", "memory_limit_bytes"),
     ("pileus_instance_disk_allocated_bytes", "Room that its disks take here.", "disk_allocated_bytes"),
     ("pileus_instance_disk_size_bytes", "Room that they may take.", "disk_size_bytes"),

@@ -280,6 +280,7 @@ def image_add(
     login_user: Annotated[str, typer.Option(help="Who logs in by ssh.")] = "root",
     public: Annotated[bool, typer.Option("--public", help="Every project may start from it.")] = False,
     as_json: Json = False,
+    form: Annotated[str, typer.Option("--format", help="qcow2, raw or tar; by default as found in the bytes.")] = "",
     state: StateOption = None,
 ) -> None:
     """Add an image: a machine's disk (qcow2, raw), or a container's files (tar, OCI layout, docker archive, LXC)."""
@@ -288,6 +289,9 @@ def image_add(
     chosen = name or source.rstrip("/").rpartition("/")[2].partition(".")[0]
     flags = {"public": "true"} if public else {}
     show_named(ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags), as_json=as_json)
+    flags = {**({"public": "true"} if public else {}), **({"format": form} if form else {})}
+    image = ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags)
+    print(f"{image['id']}  {image['name']}")
 
 
 @images.command("create")

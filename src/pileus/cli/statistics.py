@@ -43,7 +43,7 @@ def sheet(figures: Mapping[str, Any]) -> str:
         f"{figures['id']}" + (f" ({figures['name']})" if figures["name"] else "") + f", {figures['state']}",
         f"uptime   {duration(figures['uptime'])}",
         f"cpu      {figures['cpu_seconds']:.1f} s of {figures['vcpus']} vcpus",
-        f"memory   {size(figures['memory_bytes'])} of {size(figures['memory_limit_bytes'])}",
+        f"memory   {size(figures['memory_bytes'])} of {size(figures['memory_limit_bytes'])}{_overhead(figures)}",
         f"disk     {size(figures['disk_allocated_bytes'])} of {size(figures['disk_size_bytes'])} allocated",
         f"         {size(figures['disk_read_bytes'])} read, {size(figures['disk_written_bytes'])} written",
     ]
@@ -53,6 +53,12 @@ def sheet(figures: Mapping[str, Any]) -> str:
         for nic in figures["nics"]
     ]
     return "\n".join(lines)
+
+
+def _overhead(figures: Mapping[str, Any]) -> str:
+    # A host of an earlier version does not tell it.
+    overhead = figures.get("overhead_bytes")
+    return f", and {size(overhead)} for its QEMU" if overhead else ""
 
 
 def size(count: float | None) -> str:

@@ -1,7 +1,7 @@
 """Formats of disk images, by their first bytes: rules for the header of a stranger's file. Pure.
 
 No file that an image names is opened, and no program guesses what the image is: it is qcow2 by its magic number, one of
-the formats that are refused by theirs, and raw otherwise.
+the formats that are refused by theirs, and raw otherwise. A raw disk is known by its partition table or file system.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ _OTHERS = {
     b"WithouFreSpacExt": "Parallels",
     b"Bochs Virtual HD Image": "Bochs",
 }
+_MARKS = (
+    *((510, b"\x55\xaa"), (512, b"EFI PART"), (4096, b"EFI PART")),
+    *((1080, b"\x53\xef"), (0, b"XFSB"), (0x10040, b"_BHRfS_M"), (0x8001, b"CD001")),
+    *((512 * sector, b"LABELONE") for sector in range(4)),
+)
+"""Where raw disks say what they are, in bytes, and by what: MBR or FAT, GPT, ext, XFS, Btrfs, ISO 9660, LVM."""
+
 _VDI, _VDI_AT = b"\x7f\x10\xda\xbe", 64
 _SECTOR = 512
 
@@ -79,6 +86,11 @@ def sniff(head: bytes) -> Format:
     if name:
         raise DiskRefusedError(f"is {name}; qcow2 and raw are taken (`qemu-img convert -O qcow2` makes one)", "format")
     return "raw"
+
+
+def is_marked(head: bytes) -> bool:
+    """Whether a raw disk that begins with `head` has a partition table, a file system or a volume group."""
+    return any(head.startswith(mark, at) for at, mark in _MARKS)
 
 
 def virtual_size(head: bytes, size: int, form: str) -> int:

@@ -18,9 +18,10 @@ class NicStatistics(msgspec.Struct, frozen=True, kw_only=True):
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """One instance at one moment; counters begin anew with each start of the guest, and stopped ones are zero.
 
-    `cpu_seconds` is the time of all processors together. `memory_bytes` is what the guest occupies of this machine: a
-    machine's QEMU, its own needs included; a container's processes and what they keep in memory, without the cache of
-    files that can be dropped. The disks' size (`disk_allocated_bytes`) is there while it is stopped, too. None:
+    `cpu_seconds` is the time of all processors together. `memory_bytes` is what the guest occupies of this machine, at
+    most `memory_limit_bytes`: a machine's memory; a container's processes and what they keep in memory, without the
+    cache of files that can be dropped. `overhead_bytes` is what a machine's QEMU occupies beyond that limit. The disks'
+    size (`disk_allocated_bytes`) is there while it is stopped, too. None:
     the backend cannot say just now. `fault` says why nothing is known; else it is empty.
     """
 
@@ -32,6 +33,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float = 0.0
     memory_bytes: int | None = 0
     memory_limit_bytes: int = 0
+    overhead_bytes: int = 0
     disk_read_bytes: int | None = 0
     disk_written_bytes: int | None = 0
     disk_allocated_bytes: int = 0

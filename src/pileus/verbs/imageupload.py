@@ -49,6 +49,12 @@ class Disk(msgspec.Struct, frozen=True):
 
 
 @requires("member")
+_NO_DISK = (
+    "is neither a disk (qcow2, or raw with a partition table or a file system) nor an archive (tar, OCI layout); "
+    "a raw disk without either is taken with the format 'raw'"
+)
+
+
 def check(caller: Caller, upload: ImageUpload) -> None:
     """Refuse parameters of an upload before its bytes are read. Raises InvalidValue, Forbidden."""
     image_rules.check_name(upload.name)
@@ -64,7 +70,7 @@ def finish(caller: Caller, core: Core, objects: ObjectStore, incoming: Incoming,
         incoming.check()
         with plain(objects, incoming) as (archive, size):
             return _keep(caller, core, archive, upload, Disk("tar", size))
-    return _keep(caller, core, incoming, upload, _inspect(incoming.path))
+    return _keep(caller, core, incoming, upload, _inspect(incoming.path, raw=upload.format == "raw"))
 
 
 def _keep(caller: Caller, core: Core, incoming: Incoming, upload: ImageUpload, disk: Disk) -> Image:
@@ -96,15 +102,18 @@ def register(caller: Caller, core: Core, upload: ImageUpload, disk: Disk, digest
     return image.register(caller, core, upload.name, wanted)
 
 
-def _inspect(path: Path) -> Disk:
+def _inspect(path: Path, *, raw: bool) -> Disk:
     """The format and size of an untrusted file's disk, by its header alone: no program opens the file.
 
-    InvalidValue for formats other than qcow2 and raw, and for qcow2 that hosts do not take.
+    InvalidValue for formats other than qcow2 and raw, for qcow2 that hosts do not take, and for what is no disk; `raw`
+    says that its owner calls it one.
     """
     with path.open("rb") as file:
         head = file.read(diskformat.HEAD)
     try:
         form = diskformat.sniff(head)
+        if form == "raw" and not raw and not diskformat.is_marked(head):
+            raise diskformat.DiskRefusedError(_NO_DISK, "format")
         return Disk(form, diskformat.virtual_size(head, path.stat().st_size, form))
     except diskformat.DiskRefusedError as error:
         raise InvalidValue(f"The image {error}.", noun="image", reason=error.reason) from error

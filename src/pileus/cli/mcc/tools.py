@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from pileus.cli.mcc import usage
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 Given = dict[str, str]
 
+STARTING = "mounted"
+"""The status of an instance that does not run yet."""
+
+SETTLE = 2.0
+"""Seconds that `mcc-list-instances` waits for launches."""
+
+_POLL = 0.05
+
 
 class _Ended(Exception):
     """The tool ends now, with this status."""
@@ -25,6 +34,13 @@ class _Ended(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+def _settle(server: Server) -> None:
+    """Wait while instances are on their way up, for `SETTLE` seconds at most: a launch is listed once it runs."""
+    until = time.monotonic() + SETTLE
+    while time.monotonic() < until and any(each.status == STARTING for each in server.instances(all=True)):
+        time.sleep(_POLL)
 
 
 def given(about: Usage, needed: Sequence[str]) -> Given:
@@ -162,7 +178,10 @@ def run_instances(options: Given) -> int:
 @_program(usage.LIST_INSTANCES)
 def list_instances(options: Given) -> int:
     """`mcc-list-instances`."""
-    instances = _server().instances(options.get("instance"), all="all" in options)
+    server = _server()
+    if "instance" not in options and "all" not in options:
+        _settle(server)
+    instances = server.instances(options.get("instance"), all="all" in options)
     if "json" in options:
         return _json([each._asdict() for each in instances])
     say("\t\tID\tIP\t\tSTATUS\t\tTEMPLATE\t\t\tNAME")

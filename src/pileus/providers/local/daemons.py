@@ -55,11 +55,12 @@ class LocalMachine(Machine):
         layout = self._layout
         count = len(daemon.guests(layout)) + len(containers.running(layout))
         if count and instances:
-            say(f"ending {count} instances")
+            say(f"ending {counted(count)}")
             containers.end_all(layout)
             daemon.end_guests(layout)
         elif count:
-            say(f"{count} instances run on, with libvirtd and the network engine (--instances ends them)")
+            verb = "runs" if count == 1 else "run"
+            say(f"{counted(count)} {verb} on, with libvirtd and the network engine (--instances ends them)")
             return
         say("ending libvirtd and the network engine")
         lxcfs.down(layout)
@@ -144,6 +145,15 @@ class LocalMachine(Machine):
         from pileus.providers.local.doctor import examination  # noqa: PLC0415  (doctor alone)
 
         examination.repair(self._layout, finding, host, store)
+
+
+def counted(count: int) -> str:
+    """Return a number of instances in words.
+
+    >>> counted(1), counted(2)
+    ('1 instance', '2 instances')
+    """
+    return f"{count} instance" if count == 1 else f"{count} instances"
 
 
 def _shows_figures() -> bool:

@@ -55,12 +55,15 @@ def measure(
 def _running(layout: Layout, spec: InstanceSpec, still: Statistics, figures: Mapping[str, Any]) -> Statistics:
     """The figures of a machine that runs, by the names of virConnectGetAllDomainStats; its cgroup counts its CPU."""
     devices = {figures.get(f"net.{at}.name"): at for at in range(figures.get("net.count", 0))}
-    rss = figures.get("balloon.rss")
+    # QEMU's own needs are in it too, and are not of the guest's memory.
+    rss_kib = figures.get("balloon.rss")
+    occupied = None if rss_kib is None else rss_kib << 10
     return structs.replace(
         still,
         running=True,
         cpu_seconds=figures.get("cpu.time", 0) / 1e9,
-        memory_bytes=None if rss is None else rss << 10,
+        memory_bytes=None if occupied is None else min(occupied, still.memory_limit_bytes),
+        overhead_bytes=max(0, (occupied or 0) - still.memory_limit_bytes),
         disk_read_bytes=_disks(figures, "rd.bytes"),
         disk_written_bytes=_disks(figures, "wr.bytes"),
         nics=tuple(_nic(nic.ec2_id, devices.get(layout.tap(nic.uuid)), figures) for nic in spec.nics),
