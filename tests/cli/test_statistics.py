@@ -18,9 +18,8 @@ from pileus.cli import statistics
     ],
 )
 def test_no_guest_has_more_memory_than_its_limit(overhead: dict[str, int], line: str) -> None:
-    figures: dict[str, Any] = {
-        **{"id": "i-1", "name": "", "state": "running", "uptime": 1, "cpu_seconds": 0.5, "vcpus": 1, "nics": []},
-        **{"memory_bytes": 128 << 20, "memory_limit_bytes": 128 << 20, **overhead},
-        **dict.fromkeys(("disk_allocated_bytes", "disk_size_bytes", "disk_read_bytes", "disk_written_bytes"), 0),
-    }
+    sizes = ("disk_allocated_bytes", "disk_size_bytes", "disk_read_bytes", "disk_written_bytes")
+    figures: dict[str, Any] = {"id": "i-1", "name": "", "state": "running", "uptime": 1, "cpu_seconds": 0.5, "nics": []}
+    figures |= {"vcpus": 1, "memory_bytes": 128 << 20, "memory_limit_bytes": 128 << 20, **overhead}
+    figures |= dict.fromkeys(sizes, 0)
     assert line in statistics.sheet(figures).splitlines()
