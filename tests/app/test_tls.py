@@ -292,7 +292,8 @@ def shown_by(identity: tls.ListenerIdentity) -> x509.Certificate:
 
 
 def test_without_the_setting_nothing_is_left_of_it(own: Stub) -> None:
-    own.state.ca.write_bytes(certificates.authority(own.state.root).pem)
+    own.state.prepare()
+    own.state.ca.write_bytes(certificates.authority(own.state.cloud).pem)
     assert own.up()["ec2"].startswith("http:")
     assert not own.state.ca.exists()
     assert "CA_BUNDLE=" not in own.pileus("env").stdout
