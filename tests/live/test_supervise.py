@@ -44,7 +44,8 @@ def guest(cloud: LiveCloud, key: Path) -> Iterator[str]:
     ident = str(launched[0]["InstanceId"])
     cloud.wait(ident, "running")
     yield ident
-    ec2.terminate_instances(InstanceIds=[ident])
+    # A cloud that was killed a moment ago takes no changes until it has compared its database with its hosts.
+    cloud.client("ec2", retries=8).terminate_instances(InstanceIds=[ident])
     cloud.wait(ident, "terminated")
 
 
