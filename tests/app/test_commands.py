@@ -226,39 +226,6 @@ def test_ssh_becomes_plain_ssh_to_the_loopback_address(stub: Stub, box: str, tmp
     assert key_file.read_text().startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
 
 
-def test_private_keys_are_kept_with_their_cloud_and_never_overwritten(own: Stub, tmp_path: Path) -> None:
-    """Another cloud's key of that name, and an earlier one of this cloud, stay as they are."""
-    home = str(tmp_path)
-    own.settings["HOME"] = home
-    own.up()
-    other = Stub(tmp_path / "other", HOME=home)
-    other.up()
-    try:
-        paths = [Path(cloud.pileus("key", "create", "web").stdout.strip()) for cloud in (own, other)]
-        assert paths == [own.state.keys / "web", other.state.keys / "web"]
-        private_keys = [path.read_text() for path in paths]
-        assert private_keys[0] != private_keys[1]
-        assert [stat.S_IMODE(path.stat().st_mode) for path in (own.state.keys, paths[0])] == [0o700, 0o600]
-        assert [path.read_text() for path in paths] == private_keys
-        # Of a key pair that was deleted by now, while instances still have it.
-        earlier = own.state.keys / "earlier"
-        earlier.write_text("private")
-        refused = own.pileus("key", "create", "earlier", check=False)
-        assert (refused.returncode, refused.stdout) == (1, "")
-        assert refused.stderr == (
-            f"pileus: {earlier} holds the private key of an earlier key pair 'earlier', and is not overwritten: "
-            "choose another name, or move the file away.\n"
-        )
-        assert earlier.read_text() == "private"
-        assert [keypair["name"] for keypair in own.client.all("keypairs")] == ["web"]
-        names = ["a/b", "a_b", "..", ".%2E"]
-        kept_paths = {Path(own.pileus("key", "create", name).stdout.strip()) for name in names}
-        assert {path.parent for path in kept_paths} == {own.state.keys}
-        assert len(kept_paths) == len(names)
-    finally:
-        other.down()
-
-
 def test_ssh_to_what_does_not_run(stub: Stub) -> None:
     ident = stub.client.post("instances", body={"image": "stub-machine"})["instances"][0]["id"]
     stub.client.post("instances", ident, "stop")

@@ -39,9 +39,6 @@ class StateDirectory:
     admin = StatePath("admin.json")
     """The administrator's credentials, mode 0600."""
 
-    keys = StatePath("keys")
-    """Private keys of key pairs, by name, mode 0600; `pileus key create` puts them there."""
-
     started = StatePath("started.json")
     """The provider and port of the cloud's last start."""
 

@@ -268,8 +268,6 @@ def key_import(
 
     body = {"name": name, "public_key": ways.public_key(file)}
     show_named(connect(state_of(state)).post("keypairs", body=body), as_json=as_json)
-    where = state_of(state)
-    print(ways.make_key(connect(where), where, name))
 
 
 @images.command("add")
@@ -279,19 +277,16 @@ def image_add(
     name: Annotated[str, typer.Option(help="By default the file's.")] = "",
     login_user: Annotated[str, typer.Option(help="Who logs in by ssh.")] = "root",
     public: Annotated[bool, typer.Option("--public", help="Every project may start from it.")] = False,
-    as_json: Json = False,
     form: Annotated[str, typer.Option("--format", help="qcow2, raw or tar; by default as found in the bytes.")] = "",
+    as_json: Json = False,
     state: StateOption = None,
 ) -> None:
     """Add an image: a machine's disk (qcow2, raw), or a container's files (tar, OCI layout, docker archive, LXC)."""
     from pileus.cli import images as ways  # noqa: PLC0415  (commands start quickly)
 
     chosen = name or source.rstrip("/").rpartition("/")[2].partition(".")[0]
-    flags = {"public": "true"} if public else {}
-    show_named(ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags), as_json=as_json)
     flags = {**({"public": "true"} if public else {}), **({"format": form} if form else {})}
-    image = ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags)
-    print(f"{image['id']}  {image['name']}")
+    show_named(ways.add(connect(state_of(state)), source, name=chosen, login_user=login_user, **flags), as_json=as_json)
 
 
 @images.command("create")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 FOLDER = Path.home() / ".pileus"
-"""The host keys of instances."""
+"""Keys that `pileus key create` made, and the host keys of instances."""
 
 OPEN = 60.0
 """Seconds that the cloud may take to open a stream."""
@@ -31,23 +31,16 @@ AHEAD = 8
 """Pieces of input that are read before they are sent."""
 
 
-def key_file(state: Path, name: str) -> Path:
-    """Where the private key of a key pair of the cloud in `state` is kept; no two names have the same file."""
-    escaped = quote(name, safe=" @+")
-    return state / "keys" / (f"%2E{escaped[1:]}" if escaped.startswith(".") else escaped)
+def key_file(name: str) -> Path:
+    """Where the private key of a key pair is kept."""
+    return FOLDER / "keys" / name.replace("/", "_")
 
 
-def make_key(client: Client, state: Path, name: str) -> Path:
-    """Make a key pair in the cloud of `state`, and keep its private key, readable by its owner alone.
-
-    Raises Problem where a private key of that name is kept already: instances may have no other.
-    """
-    path = key_file(state, name)
-    if path.exists():
-        text = f"{path} holds the private key of an earlier key pair '{name}', and is not overwritten"
-        raise Problem(f"{text}: choose another name, or move the file away.")
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_file(path, client.post("keypairs", body={"name": name})["private_key"].encode())
+def keep_key(name: str, private: str) -> Path:
+    """Keep a private key, readable by its owner alone."""
+    path = key_file(name)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_file(path, private.encode())
     return path
 
 
@@ -60,7 +53,7 @@ def command(client: Client, state: Path, instance: str, identity: Path | None, w
     document = client.get("instances", instance)
     if document["state"] != "running" or not document["loopback"]:
         raise Problem(f"{instance} is {document['state']}: 'pileus explain instance {instance}' says why.")
-    stored_key = key_file(state, document["key"]) if document["key"] else None
+    stored_key = key_file(document["key"]) if document["key"] else None
     if identity is None and stored_key is not None and stored_key.exists():
         identity = stored_key
     FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -56,7 +56,6 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 
 OTHERS = ("id", "name", "created")
 _TIMES = frozenset({"created", "used", "heard", "at", "ended"})
-_TIMES = frozenset({"created", "heard", "at", "ended", "since", "changed"})
 
 
 def table(kind: str, nouns: Sequence[Mapping[str, Any]]) -> str:
@@ -100,9 +99,6 @@ def explanation(document: Mapping[str, Any]) -> str:
     for part in ("tags", "wanted", "assigned", "seen"):
         if document.get(part):
             lines += ["", part, *outlined(document[part], "  ")]
-    for part in ("wanted", "assigned", "seen"):
-        if document[part]:
-            lines += ["", part, *described(document[part])]
     lines += ["", "journal"]
     lines += [f"  {journal_line(line)}" for line in document["journal"]]
     return "\n".join(lines)
@@ -160,38 +156,6 @@ def journal_line(line: Mapping[str, Any], noun: str = "") -> str:
         outcome = colours.painted(outcome, colours.style_of("OUTCOME", outcome))
     change = "  ".join(filter(None, [moment(line["at"]), line["verb"], noun]))
     return f"{change}  by {plain(line['user'])} ({line['face']})  {outcome}{detail}"
-def described(fields: Mapping[str, Any], indent: str = "  ") -> list[str]:
-    """Lines of a field each, its name before its value; fields below a field follow it, and empty fields are left out.
-
-    >>> described({"power": {"state": "running", "n": 1}, "groups": ["a", "b"], "name": ""})
-    ['  power', '    state  running', '    n      1', '  groups  a, b']
-    """
-    full_fields = {name: value for name, value in fields.items() if value not in (None, "", [], {})}
-    width = max((len(name) for name, value in full_fields.items() if not _has_fields(value)), default=0)
-    lines: list[str] = []
-    for name, value in full_fields.items():
-        if isinstance(value, Mapping):
-            lines += [f"{indent}{plain(name)}", *described(value, f"{indent}  ")]
-        elif _has_fields(value):
-            lines.append(f"{indent}{plain(name)}")
-            for entry in value:
-                first, *others = described(entry, f"{indent}    ") or [f"{indent}    -"]
-                lines += [f"{indent}  - {first.lstrip()}", *others]
-        else:
-            lines.append(f"{indent}{plain(name).ljust(width)}  {_value(name, value)}")
-    return lines
-
-
-def _has_fields(value: object) -> bool:
-    return isinstance(value, Mapping) or (isinstance(value, list) and all(isinstance(one, Mapping) for one in value))
-
-
-def _value(name: str, value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(_value(name, entry) for entry in value)
-    if name in _TIMES and isinstance(value, float):
-        return _moment(value) if value else "never"
-    return str(value).lower() if isinstance(value, bool) else plain(str(value))
 
 
 def _cell(noun: Mapping[str, Any], column: str) -> str:

@@ -48,13 +48,13 @@ class Disk(msgspec.Struct, frozen=True):
         return "container" if self.format == "tar" else "machine"
 
 
-@requires("member")
 _NO_DISK = (
     "is neither a disk (qcow2, or raw with a partition table or a file system) nor an archive (tar, OCI layout); "
     "a raw disk without either is taken with the format 'raw'"
 )
 
 
+@requires("member")
 def check(caller: Caller, upload: ImageUpload) -> None:
     """Refuse parameters of an upload before its bytes are read. Raises InvalidValue, Forbidden."""
     image_rules.check_name(upload.name)
