@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pileus.store.store import Store
 
 
+_FRAME = ("BEGIN", "SET LOCAL", "SELECT pg_advisory_xact_lock", "COMMIT")
+"""How the statements begin that PostgreSQL begins and ends a transaction with."""
+
+
 @contextmanager
 def executed(store: Store) -> Iterator[list[str]]:
     """The texts of what is executed inside the block, in order."""
@@ -49,7 +53,7 @@ def executed(store: Store) -> Iterator[list[str]]:
 
 @contextmanager
 def _sent(texts: list[str]) -> Iterator[None]:
-    """Note what psycopg is given, by SQLAlchemy or directly; what ends a transaction is none of it."""
+    """Note what psycopg is given, by SQLAlchemy or directly; what begins or ends a transaction is none of it."""
     execute, exchange = psycopg.Cursor.execute, Exchange.__call__
 
     def noted(cursor: Any, query: Any, *arguments: Any, **named: Any) -> Any:
@@ -57,7 +61,7 @@ def _sent(texts: list[str]) -> Iterator[None]:
         return execute(cursor, query, *arguments, **named)
 
     def exchanged(connection: Any, statements: Any) -> Any:
-        texts.extend(text for text, _ in statements if text != "COMMIT")
+        texts.extend(text for text, _ in statements if not text.startswith(_FRAME))
         return exchange(connection, statements)
 
     with patch.object(psycopg.Cursor, "execute", noted), patch.object(Exchange, "__call__", exchanged):

@@ -81,10 +81,10 @@ class Descriptors:
         begin = engine.write
 
         @contextmanager
-        def write(*, lasting: bool = True) -> Iterator[Connection]:
+        def write(**how: Any) -> Iterator[Connection]:
             with engine._telling():
                 self._connect()
-            with begin(lasting=lasting) as connection:
+            with begin(**how) as connection:
                 yield connection
 
         with contextlib.ExitStack() as patches:

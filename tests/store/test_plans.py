@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pileus.model.nouns import NOUNS
+from pileus.store.direct import Immediate
 from pileus.store.reader import Reader
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ JOURNAL: dict[str, Callable[[Reader], object]] = {
 """Every way to look lines of the journal up."""
 
 
-class _Explained:
+class _Explained(Immediate):
     """Executes statements as a transaction does, and keeps the database's plan of each."""
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self.plans: list[str] = []
 
     def execute(self, statement: Any, parameters: Any = None, /) -> Any:
@@ -68,16 +69,9 @@ class _Explained:
         self.plans.append("\n".join(" ".join(map(str, line)) for line in plan))
         return self._connection.execute(statement, values)
 
-    def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
-        """Execute a statement in the database's own words."""
-        return self._connection.exec_driver_sql(statement, parameters)
-
     def defer(self, statement: Any, parameters: Any = None, /, *, refusal: Exception | None = None) -> None:
         """Refuse a change: these are questions."""
         raise AssertionError(f"{statement} of a reader, with {parameters} and {refusal}")
-
-    def commit(self) -> None:
-        """Nothing was deferred."""
 
 
 def _unindexed(dialect: str, plan: str) -> list[str]:

@@ -239,8 +239,7 @@ class Runner:
 
     def _rest(self, seen: int) -> None:
         """Wait for a wake, or for the next stored due time; other processes notify it, or are noticed in a second."""
-        with self._core.store.read() as tx:
-            due = tx.next_due()
+        due = self._core.store.next_due()
         now = self._core.store.now()
         pause = 1.0 if due is None else min(1.0, max(0.01, due - now))
         with self._woken:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection
 
+    from pileus.store.direct import StatementExecutor
+
 Durability = Literal["none", "normal", "full"]
 """The events that a commit survives: no end of the database server; the end of every process; a power cut as well."""
 
@@ -56,12 +58,13 @@ class Dialect(Protocol):
     def connected(self, connection: Any) -> None:
         """Set a new connection of the driver up: no transaction is begun but by the two words below."""
 
-    def begin_read(self, connection: Connection) -> None:
-        """Begin a snapshot."""
+    def begin_read(self, session: StatementExecutor) -> None:
+        """Begin a snapshot, at once or with the first statement."""
 
-    def begin_write(self, connection: Connection, *, lasting: bool = True) -> None:
-        """Begin a transaction as the only writer; what it reads is all that others have committed.
+    def begin_write(self, session: StatementExecutor, *, lasting: bool = True) -> None:
+        """Begin a transaction as the only writer, at once or with the first statement.
 
+        What it reads is all that others have committed.
         The commit of one that is not `lasting` waits for no disk, where the server lets that be chosen.
         """
 

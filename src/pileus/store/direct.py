@@ -28,7 +28,15 @@ LONGEST = 100
 
 
 class StatementExecutor(Protocol):
-    """How a transaction executes its statements: `Direct`, `Pipelined`, or by SQLAlchemy's connection."""
+    """How a transaction executes its statements: `Direct`, `Pipelined`, or by SQLAlchemy's connection.
+
+    `first` is the result of its first statements, where the transaction was begun with them.
+    """
+
+    first: Any
+
+    def begin(self, statement: str, /) -> None:
+        """Execute a statement without values that begins the transaction, now or with the first other statement."""
 
     def execute(self, statement: Any, parameters: Any = None, /) -> Any:
         """Execute it, for each of a list of parameters; what it gave is `StatementResult`, or SQLAlchemy's result."""
@@ -41,6 +49,9 @@ class StatementExecutor(Protocol):
 
     def exec_driver_sql(self, statement: str, parameters: Any = None, /) -> Any:
         """Execute a statement in the database's own words."""
+
+    def flush(self) -> None:
+        """Execute what is deferred."""
 
     def commit(self) -> None:
         """Execute what is deferred; a commit may go with it."""
@@ -196,8 +207,14 @@ def _arguments(
 class Immediate:
     """A transaction's connection, which executes each statement at once."""
 
+    first: Any = None
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def begin(self, statement: str, /) -> None:
+        """Execute it."""
+        self._connection.exec_driver_sql(statement)
 
     def execute(self, statement: Any, parameters: Any = None, /) -> Any:
         """As SQLAlchemy's connection does."""
@@ -216,6 +233,9 @@ class Immediate:
         """As SQLAlchemy's connection does."""
         return self._connection.exec_driver_sql(statement, parameters)
 
+    def flush(self) -> None:
+        """Nothing is deferred."""
+
     def commit(self) -> None:
         """Nothing is deferred."""
 
@@ -228,6 +248,10 @@ class Direct(Immediate):
         self._driver: Any = connection.connection.driver_connection
         self._texts = texts
         self._errors = errors
+
+    def begin(self, statement: str, /) -> None:
+        """Execute it: by the driver, for SQLAlchemy would look for listeners at every statement."""
+        self._driver.execute(statement).close()
 
     def execute(self, statement: Any, parameters: Any = None, /) -> Any:
         """As SQLAlchemy's connection does. Raises its errors."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from pileus.store.files import DatabaseFiles
 from pileus.store.pipelined import Pipelined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
@@ -37,6 +38,14 @@ PATIENCE = 10.0
 
 _POLL = 0.25
 """Seconds between looks at whether the writer whose turn it is has been held up."""
+
+FirstStatements = Callable[["StatementExecutor"], object]
+"""Executes the first statements of a transaction, which may happen twice: its connection may have died unused."""
+
+
+def _no_statement(_session: StatementExecutor) -> None:
+    """Leave the first statement to the block."""
+
 
 _RANK = {"none": 0, "normal": 1, "full": 2}
 
@@ -105,18 +114,33 @@ class Database:
         raise self.trouble
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A snapshot; nothing that is done in it is kept. Raises Unavailable."""
+    def read(self, first: FirstStatements = _no_statement) -> Iterator[Connection]:
+        """A snapshot; nothing that is done in it is kept. Raises Unavailable.
+
+        `first` executes the first statements; a server that takes many at once is given them with the BEGIN. Its result
+        is `first` of the statement executor.
+        """
         if self.dialect.alone:
-            with self._writing, self._telling(), closing(self._begun(self.dialect.begin_read)) as connection:
+            with self._writing, self._telling(), closing(self._begun(self.dialect.begin_read, first)) as connection:
                 yield connection
         else:
-            with self._telling(), closing(self._begun(self.dialect.begin_read)) as connection:
+            with self._telling(), closing(self._begun(self.dialect.begin_read, first)) as connection:
                 yield connection
 
+    def look(self, statement: FirstStatements) -> Any:
+        """The result of `statement`, which executes a single one. Raises Unavailable."""
+        if not self.dialect.pipelined:
+            with self.read(statement) as connection:
+                return self.direct(connection).first
+        # Outside a transaction a statement is a snapshot, for one round trip in the place of two.
+        with self._telling(), closing(self._begun(_no_statement, statement)) as connection:
+            return self.direct(connection).first
+
     @contextmanager
-    def write(self, *, lasting: bool = True) -> Iterator[Connection]:
+    def write(self, *, lasting: bool = True, first: FirstStatements = _no_statement) -> Iterator[Connection]:
         """One transaction, alone among writers; committed when the block ends, rolled back when it raises.
+
+        `first` executes the first statements, as in `read`.
 
         One that is not `lasting` need not be waited for by the disk: a crash of the server may take the last such ones
         back, and never one that a lasting one came after.
@@ -124,12 +148,10 @@ class Database:
         Raises Unavailable, and then nothing was changed; but when the server went away during the commit itself, that
         is not known, and its reason is `unknown`.
         """
-        with self._turn(), self._telling(), closing(self._begun_write(lasting=lasting)) as connection:
+        with self._turn(), self._telling(), closing(self._begun_write(first, lasting=lasting)) as connection:
             yield connection
             with self._telling(committing=True):
-                session: StatementExecutor | None = connection.info.pop("session", None)
-                if session is not None:
-                    session.commit()
+                self.direct(connection).commit()
                 connection.commit()
             # After the commit: a file that is deleted later has what was acknowledged.
             self._look(committed=True)
@@ -165,21 +187,24 @@ class Database:
 
     def direct(self, connection: Connection) -> StatementExecutor:
         """The way to execute statements that are built once, within a transaction that was begun above."""
+        session: StatementExecutor = connection.info["session"]
+        return session
+
+    def _session(self, connection: Connection) -> StatementExecutor:
         if self._texts is None:
             return Immediate(connection)
         executor = Pipelined if self.dialect.pipelined else Direct
-        session = connection.info["session"] = executor(connection, self._texts, self.dialect.errors)
-        return session
+        return executor(connection, self._texts, self.dialect.errors)
 
-    def _begun_write(self, *, lasting: bool) -> Connection:
+    def _begun_write(self, first: FirstStatements, *, lasting: bool) -> Connection:
         """A connection in a transaction that is alone among writers."""
         self._asked = time.monotonic()
         try:
-            return self._begun(self._lasting[lasting])
+            return self._begun(self._lasting[lasting], first)
         finally:
             self._asked = 0.0
 
-    def _begun(self, begin: Callable[[Connection], None]) -> Connection:
+    def _begun(self, begin: Callable[[StatementExecutor], None], first: FirstStatements) -> Connection:
         """A connection in a transaction. One that died while nobody used it is no trouble: there are others."""
         if self.replaced:
             self._look()
@@ -187,8 +212,10 @@ class Database:
             connection = self.sql.connect()
             try:
                 connection.begin()
-                connection.info.pop("session", None)
-                begin(connection)
+                session = connection.info["session"] = self._session(connection)
+                begin(session)
+                session.first = first(session)
+                session.flush()
             except DBAPIError as error:
                 connection.close()
                 if again and error.connection_invalidated:

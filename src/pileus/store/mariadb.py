@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
     from pileus.store.dialect import Durability
+    from pileus.store.direct import StatementExecutor
 
 _REASONS = {
     0: "unreachable",  # PyMySQL's own: the connection was closed before
@@ -151,14 +152,14 @@ class Mariadb:
             cursor.execute(f"SET SESSION {', '.join(_SESSION[1:])}")
         connection.commit()
 
-    def begin_read(self, connection: Connection) -> None:
+    def begin_read(self, session: StatementExecutor) -> None:
         """A snapshot from here on."""
-        connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        session.begin("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
-    def begin_write(self, connection: Connection, *, lasting: bool = True) -> None:
+    def begin_write(self, session: StatementExecutor, *, lasting: bool = True) -> None:
         """Wait for the turn. A locking read makes no snapshot: the first plain one does, after the lock is had."""
         turn = "SELECT value FROM meta WHERE name = 'incarnation' FOR UPDATE"
-        if connection.exec_driver_sql(turn).first() is None:
+        if session.exec_driver_sql(turn).first() is None:
             raise Unavailable("The cloud's database lacks the row that writers lock.", noun="store", reason="damaged")
 
     @contextmanager

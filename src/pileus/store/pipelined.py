@@ -1,7 +1,7 @@
 """A transaction on PostgreSQL: statements without an answer are sent together with the next one that has an answer.
 
-Each statement that is executed by itself costs a round trip, for which the writer's turn is held. The last of those
-that are deferred are sent with the COMMIT.
+Each statement that is executed by itself costs a round trip, for which the writer's turn is held. The BEGIN is sent
+with the first statement, and the last of those that are deferred with the COMMIT.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _VALUES = re.compile(r"(?s)(INSERT INTO .*? VALUES )(\([^()]*\))( ON CONFLICT .*
 class Pipelined:
     """A transaction's connection. What is deferred is sent before whatever is executed next."""
 
+    first: Any = None
+
     def __init__(self, connection: Connection, texts: Texts, errors: type[Exception]) -> None:
         self._connection = connection
         self._driver: Any = connection.connection.driver_connection
@@ -38,6 +40,10 @@ class Pipelined:
         self._deferred: list[tuple[str, tuple[Any, ...]]] = []
         self._refusals: dict[str, Exception] = {}
         """The errors to raise where a row of a table is refused, by the table's name."""
+
+    def begin(self, statement: str, /) -> None:
+        """Execute it with the next statement."""
+        self._deferred.append((statement, ()))
 
     def execute(self, statement: Any, parameters: Any = None, /) -> Any:
         """As SQLAlchemy's connection does. Raises its errors."""
@@ -90,9 +96,12 @@ class Pipelined:
     def _refused(self, text: str, error: Exception) -> Exception:
         """The error to raise; a connection that broke is used no more."""
         words: Any = self._connection.dialect
-        if words.is_disconnect(error, self._driver, None):
+        lost = words.is_disconnect(error, self._driver, None)
+        if lost:
             self._connection.invalidate(error)
-        public_error = DBAPIError.instance(text, None, error, self._errors, hide_parameters=True)
+        public_error = DBAPIError.instance(
+            text, None, error, self._errors, hide_parameters=True, connection_invalidated=lost
+        )
         # The driver's errors alone have a `diag`; it names the table of a refused row.
         integrity = isinstance(public_error, IntegrityError)
         table = getattr(getattr(error, "diag", None), "table_name", None) if integrity else None

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
     from pileus.store.dialect import Durability
+    from pileus.store.direct import StatementExecutor
 
 WRITER = 0x50494C455553
 """The advisory lock of whoever writes: `PILEUS`. A lock of this kind is one database's, so two clouds never meet."""
+
+_TURN = f"SELECT pg_advisory_xact_lock({WRITER})"
 
 _REASONS = {
     "08": "unreachable",  # connection exceptions
@@ -120,19 +123,21 @@ class Postgresql:
         connection.prepare_threshold = None
         connection.exchange = Exchange(connection)
 
-    def begin_read(self, connection: Connection) -> None:
+    def begin_read(self, session: StatementExecutor) -> None:
         """A snapshot from the first statement on."""
-        connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        session.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
-    def begin_write(self, connection: Connection, *, lasting: bool = True) -> None:
+    def begin_write(self, session: StatementExecutor, *, lasting: bool = True) -> None:
         """Wait for the turn. At READ COMMITTED, the statements after this one see whatever was committed before it."""
-        waits = "" if lasting else "SET LOCAL synchronous_commit TO off; "
-        connection.exec_driver_sql(f"BEGIN; {waits}SELECT pg_advisory_xact_lock({WRITER})")
+        session.begin("BEGIN")
+        if not lasting:
+            session.begin("SET LOCAL synchronous_commit TO off")
+        session.begin(_TURN)
 
     @contextmanager
     def making(self, connection: Connection) -> Iterator[None]:
         """A transaction holds changes of the schema too."""
-        self.begin_write(connection)
+        connection.exec_driver_sql(f"BEGIN; {_TURN}")
         yield
 
     def tidy(self, connection: Connection) -> None:

@@ -55,7 +55,7 @@ class Reader(JournalReader):
     def __init__(self, session: StatementExecutor, cache: Cache | None = None) -> None:
         super().__init__(session, cache)
         self.unreadable: dict[str, Unreadable] = {}
-        self._versions: dict[str, int] | None = None
+        self._versions: dict[str, int] | None = session.first
         self._preloaded = Preloaded()
 
     def get(self, cls: type[N], uuid: str) -> N | None:
@@ -152,7 +152,7 @@ class Reader(JournalReader):
     def _numbers(self, name: str = "") -> dict[str, int]:
         """The numbers that nearly every transaction looks at, and the number `name`, asked for once."""
         if self._versions is None:
-            self._versions = {row.name: row.value for row in self.sql.execute(_VERSIONS, {"also": name})}
+            self._versions = read_numbers(self.sql, name)
         elif name and name not in self._versions:
             self._versions[name] = self.meta(name)
         return self._versions
@@ -455,6 +455,11 @@ class Reader(JournalReader):
 
 
 # Statements are made once: building one costs more than running it.
+
+
+def read_numbers(session: StatementExecutor, name: str = "") -> dict[str, int]:
+    """Read the numbers that nearly every transaction looks at, and the number `name`."""
+    return {row.name: row.value for row in session.execute(_VERSIONS, {"also": name})}
 
 
 @cache

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
     from pileus.store.dialect import Durability
+    from pileus.store.direct import StatementExecutor
 
 BACKSTOP = 8192
 """Pages (32 MiB) in the log at which a commit copies them into the database's file itself, because nobody tidies."""
@@ -70,18 +71,18 @@ class Sqlite:
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
-    def begin_read(self, connection: Connection) -> None:
+    def begin_read(self, session: StatementExecutor) -> None:
         """A snapshot from the first statement on."""
-        _say(connection, "BEGIN")
+        session.begin("BEGIN")
 
-    def begin_write(self, connection: Connection, *, lasting: bool = True) -> None:
+    def begin_write(self, session: StatementExecutor, *, lasting: bool = True) -> None:
         """Wait for the file's lock."""
-        _say(connection, "BEGIN IMMEDIATE")
+        session.begin("BEGIN IMMEDIATE")
 
     @contextmanager
     def making(self, connection: Connection) -> Iterator[None]:
         """A transaction holds changes of the schema too."""
-        self.begin_write(connection)
+        _say(connection, "BEGIN IMMEDIATE")
         yield
 
     def tidy(self, connection: Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -21,7 +21,7 @@ from pileus.store.engine import Database
 from pileus.store.identities import Identities
 from pileus.store.journal import JournalSweep
 from pileus.store.keyuse import drop_uses
-from pileus.store.reader import Reader
+from pileus.store.reader import Reader, read_numbers
 from pileus.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ class Store:
         """Call back after each commit with whether anything was woken, and the kinds of nouns touched."""
         self._on_commit.append(callback)
 
+    def _first(self, session: StatementExecutor) -> Any:
+        """The numbers that nearly every transaction looks at, where they cost no round trip of their own."""
+        return read_numbers(session) if self.engine.dialect.pipelined else None
+
     @contextmanager
     def read(self) -> Iterator[Reader]:
         """One snapshot; within a block of `one_snapshot`, that block's."""
@@ -136,7 +140,7 @@ class Store:
         if reader is not None:
             yield reader
             return
-        with self.engine.read() as connection:
+        with self.engine.read(self._first) as connection:
             yield Reader(self.engine.direct(connection), self._cache)
 
     @contextmanager
@@ -173,7 +177,7 @@ class Store:
         `guarded` one that this process has seen at a higher revision is an older copy: its recovery begins here.
         """
         before = self.reached
-        with self.engine.write(lasting=lasting) as connection:
+        with self.engine.write(lasting=lasting, first=self._first) as connection:
             writer = Writer(self.engine.direct(connection), self.now(), self._cache)
             writer.replacing = recovering
             if not recovering and (self.closed or (self.guarded and writer.recovering)):
@@ -207,11 +211,10 @@ class Store:
             self._set_back = False
         self._give_owed()
         now = self.now()
-        with self.engine.read() as connection:
-            if self.engine.direct(connection).execute(statements.NEXT_WAKE, {"at": now, "most": 1}).first() is None:
-                return []
-        with self.engine.write(lasting=False) as connection:
-            leased_wakes = self._next(self.engine.direct(connection), now, most)
+        if not self.engine.look(lambda session: _due(session, now, 1)):
+            return []
+        with self.engine.write(lasting=False, first=lambda session: _due(session, now, most)) as connection:
+            leased_wakes = self._lease(self.engine.direct(connection), now)
         self._leased.update(leased_wakes)
         return leased_wakes
 
@@ -226,15 +229,24 @@ class Store:
         """
         self._leased.difference_update(wake for wake, _, _ in done)
         try:
-            with self.engine.write(lasting=False) as connection:
-                session = self.engine.direct(connection)
+            now = self.now()
+
+            def first(session: StatementExecutor) -> Any:
                 self._give(session, done)
-                leased_wakes = self._next(session, self.now(), lease) if lease else []
+                return _due(session, now, lease) if lease else []
+
+            with self.engine.write(lasting=False, first=first) as connection:
+                leased_wakes = self._lease(self.engine.direct(connection), now)
         except Unavailable:
             self._owed.update({wake: (due, failed) for wake, due, failed in done})
             raise
         self._leased.update(leased_wakes)
         return leased_wakes
+
+    def next_due(self) -> float | None:
+        """The earliest stored due time."""
+        due: float | None = self.engine.look(lambda session: Reader(session).next_due())
+        return due
 
     def has_steps(self) -> bool:
         """Whether a worker of this process is at a step."""
@@ -267,10 +279,9 @@ class Store:
         if rows:
             session.defer(statements.GIVE_WAKE, rows)
 
-    def _next(self, session: StatementExecutor, now: float, most: int) -> list[LeasedWake]:
-        if self.closed:
-            return []
-        rows = session.execute(statements.NEXT_WAKE, {"at": now, "most": most}).all()
+    def _lease(self, session: StatementExecutor, now: float) -> list[LeasedWake]:
+        """Lease the wakes that the transaction's first statement found due."""
+        rows = [] if self.closed else session.first
         until = now + LEASE
         if rows:
             # Due again when the lease ends: a worker that dies has not lost the wake.
@@ -371,6 +382,12 @@ class Store:
     def close(self) -> None:
         """Close every connection."""
         self.engine.close()
+
+
+def _due(session: StatementExecutor, now: float, most: int) -> list[Any]:
+    """The rows of up to `most` wakes that are due and nobody's."""
+    rows: list[Any] = session.execute(statements.NEXT_WAKE, {"at": now, "most": most}).all()
+    return rows
 
 
 def _compared() -> Unavailable:
