@@ -6,7 +6,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pileus.bus.messages import Report
+from pileus.loops import intake as intake_module
 from pileus.loops.intake import TOGETHER, Intake
 from pileus.model import bounds
 from pileus.model.errors import Unavailable
@@ -46,6 +49,20 @@ def test_a_host_that_reports_without_end_drops_its_own_reports_alone() -> None:
     intake.stop()
     assert said("honest") in reports[:2]
     assert [report.sequence for report in reports if report.host == "flooding"][-1] == 999, "the newest is kept"
+
+
+def test_hosts_that_only_live_wait_for_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "QUIET", 60.0)
+    batches: list[list[str]] = []
+    intake = Intake(lambda batch: batches.append(sorted(report.host for report in batch)))
+    intake.start()
+    intake.put(said("a"))
+    intake.put(said("b"))
+    assert batches == []
+    intake.put(Report(host="c", epoch=1, sequence=1, full=True))
+    until(lambda: bool(batches))
+    intake.stop()
+    assert batches == [["a", "b", "c"]]
 
 
 def test_what_waits_is_taken_in_together() -> None:

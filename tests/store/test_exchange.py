@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -44,6 +45,36 @@ def test_rows_of_an_insert_are_one_statement() -> None:
     )
     other = StatementText("UPDATE t SET b = %s WHERE a = %s", tuple, None)
     assert len(pipelined._together(other, rows)) == 18
+
+
+def test_changes_of_rows_by_their_uuids_are_one_statement() -> None:
+    text = "UPDATE t SET changed=%s, seen=%s::VARCHAR WHERE t.uuid = %s::VARCHAR"
+    rows = [(text, (0.5, "seen", f"k{number}")) for number in range(3)]
+    other = ("DELETE FROM t WHERE t.uuid = %s::VARCHAR", ("k0",))
+    head = "UPDATE t SET changed=rows.c0, seen=rows.c1 FROM"
+    row = "(%s::FLOAT8, %s::VARCHAR, %s::VARCHAR)"
+    assert [*pipelined._joined([*rows, other, *rows[:1], *rows[:1]])] == [
+        (
+            f"{head} (VALUES {row}, {row}) AS rows (c0, c1, c2) WHERE t.uuid = rows.c2",
+            (0.5, "seen", "k0", 0.5, "seen", "k1"),
+        ),
+        rows[2],
+        other,
+        rows[0],
+        rows[0],
+    ], "the same row twice is two statements"
+
+
+def test_many_rows_are_changed_each_by_its_own_values(store: Store) -> None:
+    nouns = [flavor(f"f{number}") for number in range(11)]
+    with store.write() as tx:
+        tx.insert(nouns)
+    with store.write() as tx:
+        for number, noun in enumerate(nouns):
+            tx.want(noun, msgspec.structs.replace(noun.wanted, memory=number + 1), name=f"n{number}")
+    with store.read() as tx:
+        shown = {noun.uuid: (noun.name, noun.wanted.memory, noun.generation) for noun in tx.list(Flavor)}
+    assert shown == {noun.uuid: (f"n{number}", number + 1, noun.generation + 1) for number, noun in enumerate(nouns)}
 
 
 def test_a_claim_that_cannot_be_had_undoes_the_transaction(store: Store) -> None:

@@ -33,3 +33,13 @@ def test_known_identities_are_bounded() -> None:
     for ids in (["a", "b"], ["b", "c"], ["d"], ["a"]):
         assert list(identities.of("flavor", ids, look)) == ids
     assert looks == [["a", "b"], ["c"], ["d"], ["a"]]
+
+
+def test_nouns_of_others_that_a_project_saw_are_noted_within_a_bound() -> None:
+    identities = Identities(most=3)
+    identities.note_shown("blue", ["a", "b"])
+    assert identities.has_shown("blue", "a")
+    assert not identities.has_shown("red", "a")
+    identities.note_shown("red", ["a", "c"])
+    assert identities.has_shown("red", "c")
+    assert not identities.has_shown("blue", "a"), "it is looked up again"

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TOGETHER = 200
 """Reports of one transaction at most."""
 
+QUIET = 0.25
+"""Seconds for which hosts that only say that they live wait for others, and so share a transaction."""
+
 APART = 0.02
 """Seconds from the beginning of one such transaction to that of the next at least: one report alone never waits."""
 
@@ -36,6 +39,8 @@ class Intake:
     def __init__(self, take: Callable[[Sequence[Report]], None]) -> None:
         self._take = take
         self._waiting: dict[str, deque[Report]] = {}
+        self._has_news = False
+        """Whether a report that waits says more than that its host lives."""
         self._changed = threading.Condition()
         self._ending = threading.Event()
         self._thread = Thread("reports", self._take_in, self._ending)
@@ -54,21 +59,28 @@ class Intake:
     def put(self, report: Report) -> bool:
         """Have a report taken in; False when the oldest of its host had to make room. Never waits, never raises."""
         with self._changed:
+            has_news = not _is_quiet(report) or len(self._waiting) >= TOGETHER
+            if has_news or not self._waiting:
+                self._changed.notify()
+            self._has_news = self._has_news or has_news
             reports = self._waiting.setdefault(report.host, deque())
             room = len(reports) < bounds.WAITING_REPORTS.most
             if not room:
                 reports.popleft()
             reports.append(report)
-            self._changed.notify()
         return room
 
     def _take_in(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ending.is_set())
+            self._changed.wait_for(lambda: self._has_news or self._ending.is_set(), QUIET)
+            self._has_news = False
         began, report_count = time.monotonic(), 0
         while report_count < TOGETHER and not self._ending.is_set() and (batch := self._next()):
             self._give(batch)
             report_count += len(batch)
+        with self._changed:
+            self._has_news = self._has_news or bool(self._waiting)
         time.sleep(max(0.0, began + APART - time.monotonic()))
 
     def _next(self) -> list[Report]:
@@ -95,3 +107,9 @@ class Intake:
             # One that cannot be taken in takes no others with it.
             for report in batch:
                 self._give([report])
+
+
+def _is_quiet(report: Report) -> bool:
+    """Whether a report says no more than that its host lives."""
+    named = report.bodies or report.removed or report.unknown or report.removals
+    return not (report.full or named or report.answer or report.fault is not None or report.pages > 1)

@@ -41,6 +41,9 @@ QUIET = 0.012
 PATIENCE = 0.5
 """Seconds for which steps give way to requests at most."""
 
+FIRST = 4
+"""Steps that a worker takes on together at first."""
+
 LARGEST = 16
 """Steps that a worker takes on together at most."""
 
@@ -62,13 +65,13 @@ class StepObserver(Protocol):
 def work(core: Core, observer: StepObserver | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
     """Do the steps of all that is due, or until `stop()`, holding nothing then; False when nothing was due.
 
-    Steps are taken one at a time while little is due, for workers share it; then more and more of them together.
+    Few steps are taken together while little is due, for workers share it; then more and more of them.
     """
-    size = 1
+    size = FIRST
     wakes = core.store.lease_wakes(size)
     busy = bool(wakes)
     while wakes:
-        size = min(2 * size, LARGEST) if len(wakes) == size else 1
+        size = min(2 * size, LARGEST) if len(wakes) == size else FIRST
         wakes = _do_steps(core, wakes, observer, 0 if stop() else size)
     return busy
 

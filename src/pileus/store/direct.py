@@ -17,14 +17,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.sql.visitors import iterate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Executable
     from sqlalchemy import Dialect as Words
     from sqlalchemy.sql.compiler import SQLCompiler
 
-LONGEST = 100
-"""Values of an IN list up to which a text is kept for each number of them; around more the rest matters little."""
+LONGEST = 512
+"""Values of an IN list up to which texts are kept: one for each power of two."""
 
 
 class StatementExecutor(Protocol):
@@ -129,12 +129,13 @@ class Texts:
             self._kept[statement] = {}
             return None
         key: tuple[object, ...] = tuple(parameters)
-        for name in self._lists[statement]:
-            key += (len(parameters[name]),)
+        lists = self._lists[statement]
+        for name in lists:
+            key += (_padded_length(len(parameters[name])),)
         try:
             return texts[key]
         except KeyError:
-            texts[key] = self._made(statement, parameters)
+            texts[key] = self._made(statement, {**parameters, **_padded(parameters, lists)})
             return texts[key]
 
     def _made(self, statement: Any, parameters: Mapping[str, Any]) -> StatementText | None:
@@ -158,6 +159,20 @@ class Texts:
             return None
         arguments = _arguments(compiled, expanded.positiontup, expanded.parameter_expansion, parameters)
         return None if arguments is None else StatementText(expanded.statement, arguments, row)
+
+
+def _padded_length(length: int) -> int:
+    """The length to which an IN list is padded: 0, or the next power of two."""
+    return 1 << (length - 1).bit_length() if length else 0
+
+
+def _padded(parameters: Mapping[str, Any], lists: Iterable[str]) -> dict[str, list[Any]]:
+    """These IN lists, padded by their last value, which changes no result: few texts are compiled and prepared."""
+    padded: dict[str, list[Any]] = {}
+    for name in lists:
+        values = list(parameters[name])
+        padded[name] = values + values[-1:] * (_padded_length(len(values)) - len(values))
+    return padded
 
 
 _FLOAT8 = 701
@@ -192,9 +207,10 @@ def _arguments(
     if not places:
         return lambda _: ()
     if constants or within:
+        lists = {name for name, _ in within.values()}.difference(constants)
 
         def found(arguments: Mapping[str, Any]) -> tuple[Any, ...]:
-            values = {**constants, **arguments} if constants else arguments
+            values = {**constants, **arguments, **_padded(arguments, lists)}
             return tuple([values[key] if index is None else values[key][index] for key, index in places])
 
         return found

@@ -27,6 +27,20 @@ class Identities:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._cached: dict[str, dict[str, Identity]] = {}
+        self._shown: set[tuple[str, str]] = set()
+        """(project, EC2 id) of nouns of others that a project has seen."""
+
+    def has_shown(self, project: str, ident: str) -> bool:
+        """Whether a project has seen the noun of another with this EC2 id; it may not see the noun any more."""
+        return (project, ident) in self._shown
+
+    def note_shown(self, project: str, idents: Iterable[str]) -> None:
+        """Note that a project has seen the nouns of others with these EC2 ids."""
+        shown = {(project, ident) for ident in idents}
+        if len(self._shown) + len(shown) > self._most:
+            self._shown = shown
+        else:
+            self._shown |= shown
 
     def of(
         self, kind: str, ids: Iterable[str], look: Callable[[list[str]], Mapping[str, Identity]]

@@ -7,7 +7,9 @@ with the first statement, and the last of those that are deferred with the COMMI
 from __future__ import annotations
 
 import re
-from itertools import chain
+from functools import cache
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -15,16 +17,19 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from pileus.store.direct import StatementResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
     from pileus.store.direct import StatementText, Texts
 
 ROWS = 16
-"""Rows of one INSERT at most: a text is kept, and prepared, for each number of them."""
+"""Rows of one INSERT, or UPDATE, at most: a text is kept, and prepared, for each number of them."""
 
 _VALUES = re.compile(r"(?s)(INSERT INTO .*? VALUES )(\([^()]*\))( ON CONFLICT .*)?")
+_PLACE = r"%s(?:::\w+)?"
+_CHANGES = rf"\w+={_PLACE}(?:, \w+={_PLACE})*"
+_CHANGE = re.compile(rf"UPDATE (\w+) SET ({_CHANGES}) WHERE \1\.uuid = ({_PLACE})")  # noqa: S608  (a pattern)
 
 
 class Pipelined:
@@ -89,7 +94,7 @@ class Pipelined:
         """Execute what is deferred, and this; its answer."""
         deferred, self._deferred = self._deferred, []
         try:
-            return self._driver.exchange([*deferred, (text, arguments)])
+            return self._driver.exchange([*_joined(deferred), (text, arguments)])
         except self._errors as error:
             raise self._refused(text, error) from error
 
@@ -106,6 +111,33 @@ class Pipelined:
         integrity = isinstance(public_error, IntegrityError)
         table = getattr(getattr(error, "diag", None), "table_name", None) if integrity else None
         return self._refusals.get(table or "", public_error)
+
+
+def _joined(deferred: Sequence[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """The statements in order; changes of several rows that follow each other, in the same columns, as one."""
+    for text, run in groupby(deferred, key=itemgetter(0)):
+        rows = [values for _, values in run]
+        change = _CHANGE.fullmatch(text) if len(rows) > 1 else None
+        if change is None or len({values[-1] for values in rows}) < len(rows):
+            yield from ((text, values) for values in rows)
+            continue
+        while rows:
+            size = min(ROWS, 1 << (len(rows).bit_length() - 1))
+            yield _change(change, size) if size > 1 else text, tuple(chain.from_iterable(rows[:size]))
+            rows = rows[size:]
+
+
+@cache
+def _change(change: re.Match[str], size: int) -> str:
+    """The text of an UPDATE of `size` rows by their uuids."""
+    table, changes, key = change.groups()
+    columns, places = zip(*(each.split("=", 1) for each in changes.split(", ")), strict=True)
+    # A value without a type, of which there may be none but NULL, would be a text to the list of rows.
+    row = f"({', '.join(place if '::' in place else f'{place}::FLOAT8' for place in (*places, key))})"
+    names = ", ".join(f"c{number}" for number in range(len(columns) + 1))
+    sets = ", ".join(f"{column}=rows.c{number}" for number, column in enumerate(columns))
+    rows = f"(VALUES {', '.join([row] * size)}) AS rows ({names})"
+    return f"UPDATE {table} SET {sets} FROM {rows} WHERE {table}.uuid = rows.c{len(columns)}"  # noqa: S608  (of our own texts)
 
 
 def _together(text: StatementText, rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, tuple[Any, ...]]]:

@@ -116,9 +116,8 @@ NEXT_WAKE: Final[Select[Any]] = (
     .order_by(_wake.c.due)
     .limit(bindparam("most"))
 )
-_THIS = (_wake.c.kind == bindparam("of_kind")) & (_wake.c.uuid == bindparam("key"))
-LEASE_WAKE: Final[Update] = update(_wake).where(_THIS)
-_LEASED = _THIS & (_wake.c.until == bindparam("leased_until"))
+LEASE_WAKES: Final[Update] = update(_wake).where(_THESE)
+_LEASED = _THESE & (_wake.c.until == bindparam("leased_until"))
 END_LEASES: Final[Update] = update(_wake).where(_wake.c.until > bindparam("beyond", type_=Double)).values(until=0.0)
 BRING_FORWARD: Final[Update] = (
     update(_wake).where(_wake.c.due > bindparam("beyond", type_=Double)).values(due=bindparam("at", type_=Double))
@@ -127,7 +126,7 @@ CANCEL_LATER_WAKES: Final[Update] = (
     update(_wake).where(_THESE, _wake.c.due > bindparam("at", type_=Double), _wake.c.until == 0.0).values(due=None)
 )
 _UNSEEN = _wake.c.wakes == bindparam("seen", type_=BigInteger)
-GIVE_WAKE: Final[Update] = (
+GIVE_WAKES: Final[Update] = (
     update(_wake)
     .where(_LEASED)
     .values(
@@ -136,4 +135,4 @@ GIVE_WAKE: Final[Update] = (
         tries=case((_UNSEEN, bindparam("failed", type_=Integer)), else_=_wake.c.tries),
     )
 )
-"""Give a wake back, that is due `later`; one that was woken meanwhile is due `now`."""
+"""Give wakes back, that are due `later`; one that was woken meanwhile is due `now`."""

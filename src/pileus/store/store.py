@@ -165,6 +165,14 @@ class Store:
 
         return self._identities.of(cls.KIND, ids, look)
 
+    def has_shown(self, project: str, ident: str) -> bool:
+        """Whether a project has seen the noun of another with this EC2 id; it may not see the noun any more."""
+        return self._identities.has_shown(project, ident)
+
+    def note_shown(self, project: str, idents: Iterable[str]) -> None:
+        """Note that a project has seen the nouns of others with these EC2 ids."""
+        self._identities.note_shown(project, idents)
+
     @contextmanager
     def write(self, *, recovering: bool = False, lasting: bool = True) -> Iterator[Writer]:
         """One transaction; what it wakes and touches is told after the commit.
@@ -264,29 +272,24 @@ class Store:
     def _give(self, session: StatementExecutor, done: Iterable[tuple[LeasedWake, float | None, bool]]) -> None:
         # A failure of a wake that nobody has touched since: the number of tries in the row is the one leased.
         now = self.now()
-        rows = [
-            {
-                "of_kind": wake.kind,
-                "key": wake.uuid,
-                "leased_until": wake.until,
-                "seen": wake.wakes,
-                "later": due,
-                "now": now,
-                "failed": wake.tries + 1 if failed else 0,
-            }
-            for wake, due, failed in done
-        ]
-        if rows:
-            session.defer(statements.GIVE_WAKE, rows)
+        alike: dict[tuple[str, float, int, float | None, int], list[str]] = {}
+        for wake, due, failed in done:
+            tries = wake.tries + 1 if failed else 0
+            alike.setdefault((wake.kind, wake.until, wake.wakes, due, tries), []).append(wake.uuid)
+        for (kind, until, wakes, due, tries), uuids in alike.items():
+            values = {"leased_until": until, "seen": wakes, "later": due, "now": now, "failed": tries}
+            session.defer(statements.GIVE_WAKES, {"of_kind": kind, "uuids": uuids, **values})
 
     def _lease(self, session: StatementExecutor, now: float) -> list[LeasedWake]:
         """Lease the wakes that the transaction's first statement found due."""
         rows = [] if self.closed else session.first
         until = now + LEASE
-        if rows:
+        by_kind: dict[str, list[str]] = {}
+        for row in rows:
+            by_kind.setdefault(row.kind, []).append(row.uuid)
+        for kind, uuids in by_kind.items():
             # Due again when the lease ends: a worker that dies has not lost the wake.
-            leases = [{"of_kind": row.kind, "key": row.uuid, "until": until, "due": until} for row in rows]
-            session.defer(statements.LEASE_WAKE, leases)
+            session.defer(statements.LEASE_WAKES, {"of_kind": kind, "uuids": uuids, "until": until, "due": until})
         return [LeasedWake(row.kind, row.uuid, row.wakes, row.tries, until, row.request, now - row.due) for row in rows]
 
     def release_wakes(self) -> None:

@@ -23,20 +23,23 @@ def uuids_of(call: Call, cls: type[Noun], idents: Iterable[str]) -> list[str]:
     """The uuids of the nouns with these ids, in order, each once. Raises Malformed, NotFound.
 
     A noun may have ended, or may end before the verb looks at it: the verb says so, in its own transaction. Ids of the
-    caller's nouns cost no look into the database but the first time. Those of others, which alone may have to be told
-    from ids of nothing, are looked up each time.
+    caller's nouns cost no look into the database but the first time, and those of others but the first time that the
+    caller's project sees them. Ids that it has not seen may have to be told from ids of nothing, and are looked up.
     """
     wanted = list(dict.fromkeys(idents))
     for ident in wanted:
         check_id(cls.PREFIX, cls.KIND, ident)
-    identities = call.core.store.identities(cls, wanted)
-    own = ("", call.caller.project)
+    store, project = call.core.store, call.caller.project
+    identities = store.identities(cls, wanted)
     uuids = {
-        ident: identity.uuid for ident, identity in identities.items() if call.caller.admin or identity.project in own
+        ident: identity.uuid
+        for ident, identity in identities.items()
+        if call.caller.admin or identity.project in ("", project) or store.has_shown(project, ident)
     }
     others = [ident for ident in wanted if ident not in uuids]
     if others:
-        with call.core.store.read() as tx:
+        with store.read() as tx:
             nouns = find.by_ec2(call.caller, tx, cls, others, dead=True)
+        store.note_shown(project, others)
         uuids.update((noun.ec2_id, noun.uuid) for noun in nouns)
     return [uuids[ident] for ident in wanted]
