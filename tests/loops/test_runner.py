@@ -71,11 +71,12 @@ def test_who_stops_holds_no_wake(url: Callable[[str], str]) -> None:
     migrate(store.engine)
     core = Core(store, Hosts(), StubProvider(), bytes(32))  # type: ignore[arg-type]
     flavor.seed(SYSTEM, core)
-    project.ensure(SYSTEM, core, "blue")
+    for name in ("blue", "green", "red"):
+        project.ensure(SYSTEM, core, name)
     try:
         assert work(core, stop=lambda: True)
         wakes = [lease_wake(store), lease_wake(store)]
-        assert wakes[0] is not None, "the first one was done, the others are anybody's"
+        assert wakes[0] is not None, "the first ones were done, the others are anybody's"
         assert wakes[1] is not None
     finally:
         store.close()

@@ -22,7 +22,7 @@ TOGETHER = 200
 """Reports of one transaction at most."""
 
 QUIET = 0.25
-"""Seconds for which hosts that only say that they live wait for others, and so share a transaction."""
+"""Seconds for which reports without news wait for others, and so share a transaction."""
 
 APART = 0.02
 """Seconds from the beginning of one such transaction to that of the next at least: one report alone never waits."""
@@ -40,7 +40,7 @@ class Intake:
         self._take = take
         self._waiting: dict[str, deque[Report]] = {}
         self._has_news = False
-        """Whether a report that waits says more than that its host lives."""
+        """Whether a report that waits is more than a repetition."""
         self._changed = threading.Condition()
         self._ending = threading.Event()
         self._thread = Thread("reports", self._take_in, self._ending)
@@ -110,6 +110,8 @@ class Intake:
 
 
 def _is_quiet(report: Report) -> bool:
-    """Whether a report says no more than that its host lives."""
-    named = report.bodies or report.removed or report.unknown or report.removals
-    return not (report.full or named or report.answer or report.fault is not None or report.pages > 1)
+    """Whether a report says no more than that its host lives, or repeats all, which is not its first."""
+    if report.answer or report.fault is not None or report.removals or report.pages > 1:
+        return False
+    named = report.bodies or report.removed or report.unknown
+    return report.sequence > 1 if report.full else not named

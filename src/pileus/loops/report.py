@@ -14,7 +14,7 @@ from pileus.model.caller import SYSTEM
 from pileus.model.host import Host, Wanted
 from pileus.model.host import Seen as HostSeen
 from pileus.model.ids import new_uuid
-from pileus.model.image import Image
+from pileus.model.image import Image, on_host
 from pileus.model.instance import Instance, Seen, converged, failed
 from pileus.model.noun import NEVER
 from pileus.rules import comparison
@@ -49,11 +49,14 @@ def absorb_all(core: Core, reports: Sequence[Report]) -> None:
                         changed[uuid] = rows[uuid]
                     endings += _ending(rows[uuid])
         _carry_on(tx, changed)
+        incomplete_hosts = _incomplete(tx, [report for report in news if report.full])
         for report in news:
             images = _captures(tx, report, rows)
             if report.full:
                 ask += _let_go(tx, report, [*rows.values(), *images])
                 _confirm(tx, report, rows)
+            if report.host in incomplete_hosts:
+                captures.absent(tx, report.host, set(report.bodies))
                 _absent(tx, report)
     for uuid, n, reason, message in endings:
         end(SYSTEM, core, uuid, n, reason, message)
@@ -217,8 +220,6 @@ def _captures(tx: Writer, report: Report, rows: dict[str, Instance]) -> list[Ima
             captures.reported(tx, row, report.bodies[uuid])
         elif report.full and uuid in report.removed and uuid not in report.bodies:
             captures.cleared(tx, row, report.host, report.removed[uuid])
-    if report.full:
-        captures.absent(tx, report.host, set(report.bodies))
     return list(images.values())
 
 
@@ -243,6 +244,12 @@ def _above(tx: Writer, row: Instance, host: str, forgotten: Removed) -> Instance
         return row
     tx.wake(row)
     return tx.assign(row, msgspec.structs.replace(row.assigned, content=""))
+
+
+def _incomplete(tx: Writer, reports: Iterable[Report]) -> set[str]:
+    """The hosts whose full reports lack something that may be placed there, by one statement for all of them."""
+    by_pool = {pool: report for report in reports for pool in (f"host:{report.host}", on_host(report.host))}
+    return {by_pool[pool].host for pool, value in tx.values_of(by_pool) if value not in by_pool[pool].bodies}
 
 
 def _absent(tx: Writer, report: Report) -> None:

@@ -354,6 +354,11 @@ class Reader(JournalReader):
         """Every value of a pool that somebody holds."""
         return set(self.sql.execute(_TAKEN, {"pool": pool}).scalars())
 
+    def values_of(self, pools: Iterable[str]) -> _List[tuple[str, str]]:
+        """Every value of these pools that somebody holds, as (pool, value)."""
+        parts = (self.sql.execute(_VALUES_OF, {"pools": part}).all() for part in chunks(pools))
+        return [(row.pool, row.value) for part in parts for row in part]
+
     def claim_counts(self, pools: Iterable[str]) -> dict[str, int]:
         """How many values of each of these pools are taken."""
         counts: dict[str, int] = {}
@@ -557,6 +562,9 @@ _NUMBERS = [
     *(version_name(kind) for kind in sorted(COUNTED)),
 ]
 _VERSIONS = select(tables.meta).where(tables.meta.c.name.in_(_NUMBERS) | (tables.meta.c.name == bindparam("also")))
+_VALUES_OF = select(tables.claim.c.pool, tables.claim.c.value).where(
+    tables.claim.c.pool.in_(bindparam("pools", expanding=True))
+)
 _CLAIMS = select(tables.claim.c.pool, tables.claim.c.value, tables.claim.c.uuid)
 _CLAIMS_OF = _CLAIMS.where(tables.claim.c.uuid == bindparam("uuid"))
 _CLAIMED = select(tables.claim.c.kind, tables.claim.c.uuid).where(
