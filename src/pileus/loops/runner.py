@@ -41,9 +41,6 @@ QUIET = 0.012
 PATIENCE = 0.5
 """Seconds for which steps give way to requests at most."""
 
-FIRST = 4
-"""Steps that a worker takes on together at first."""
-
 LARGEST = 16
 """Steps that a worker takes on together at most."""
 
@@ -65,13 +62,13 @@ class StepObserver(Protocol):
 def work(core: Core, observer: StepObserver | None = None, *, stop: Callable[[], bool] = lambda: False) -> bool:
     """Do the steps of all that is due, or until `stop()`, holding nothing then; False when nothing was due.
 
-    Few steps are taken together while little is due, for workers share it; then more and more of them.
+    Steps are taken one at a time while little is due, for workers share it; then more and more of them together.
     """
-    size = FIRST
+    size = 1
     wakes = core.store.lease_wakes(size)
     busy = bool(wakes)
     while wakes:
-        size = min(2 * size, LARGEST) if len(wakes) == size else FIRST
+        size = min(2 * size, LARGEST) if len(wakes) == size else 1
         wakes = _do_steps(core, wakes, observer, 0 if stop() else size)
     return busy
 
