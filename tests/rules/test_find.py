@@ -10,6 +10,7 @@ from pileus.model.errors import NotFound
 from pileus.model.instance import Instance
 from pileus.model.project import Project
 from pileus.rules import find
+from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 
 if TYPE_CHECKING:
@@ -46,3 +47,18 @@ def test_an_administrator_finds_projects_by_name(site: Site, ann: Caller) -> Non
     with site.store.read() as tx:
         name = tx.need(Project, ann.project).name
         assert find.by_any(admin, tx, Project, name).uuid == ann.project
+
+
+def test_a_name_of_two_instances_is_refused_with_both_ids(site: Site, ann: Caller, tiny: Image) -> None:
+    first, second = (site.launch(ann, Launch(image=tiny.uuid, name="web"))[0] for _ in range(2))
+    with site.store.read() as tx, pytest.raises(NotFound) as refused:
+        find.by_any(ann, tx, Instance, "web")
+    ids = f"{first.ec2_id}, {second.ec2_id}"
+    assert refused.value.message == f"2 instances are named 'web': {ids}. Name one by its id."
+
+
+def test_an_instance_that_is_to_go_gives_its_name_to_another(site: Site, ann: Caller, tiny: Image) -> None:
+    first, second = (site.launch(ann, Launch(image=tiny.uuid, name="web"))[0] for _ in range(2))
+    power.terminate(ann, site.core, [first.uuid])
+    with site.store.read() as tx:
+        assert find.by_any(ann, tx, Instance, "web").uuid == second.uuid

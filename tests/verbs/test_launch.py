@@ -63,7 +63,12 @@ def well(site: Site) -> None:
 def test_one_instance_is_written_whole(site: Site, ann: Caller, tiny: Image) -> None:
     request = Launch(image=tiny.uuid, name="web", tags={"k": "v"}, port_tags={"p": "q"}, volume_tags={"d": "e"})
     row = site.launch(ann, request)[0]
-    assert (row.name, row.tags, row.project, state(row)) == ("web", {"k": "v"}, ann.project, State.PENDING)
+    assert (row.name, row.tags, row.project, state(row)) == (
+        "web",
+        {"k": "v", "Name": "web"},
+        ann.project,
+        State.PENDING,
+    )
     assert row.assigned.host == "h1"
     assert row.assigned.loopback == "127.77.0.1"
     with site.store.read() as tx:

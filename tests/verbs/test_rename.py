@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pileus.model import bounds
 from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound, Unsupported
@@ -15,7 +18,9 @@ from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
 from pileus.model.nouns import NOUNS
 from pileus.model.securitygroup import SecurityGroup
-from pileus.verbs import keypair, securitygroup
+from pileus.model.volume import Volume
+from pileus.model.volume import Wanted as VolumeWanted
+from pileus.verbs import keypair, securitygroup, tag
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from pileus.verbs.rename import rename
@@ -120,3 +125,43 @@ def test_what_is_anothers_or_gone_is_not_renamed(site: Site, ann: Caller, tiny: 
     power.terminate(ann, site.core, [instance.uuid])
     with pytest.raises(NotFound):
         rename(ann, site.core, Instance, instance.uuid, "x")
+
+
+def test_the_tag_name_is_the_name_whichever_verb_gives_it(site: Site, ann: Caller, instance: Instance) -> None:
+    assert (instance.name, instance.tags) == ("old", {"Name": "old"})
+    tag.put(ann, site.core, [("instance", instance.uuid)], {"Name": "web", "k": "v"})
+    assert (site.row(instance.uuid).name, site.row(instance.uuid).tags) == ("web", {"Name": "web", "k": "v"})
+    rename(ann, site.core, Instance, instance.uuid, "db")
+    assert (site.row(instance.uuid).name, site.row(instance.uuid).tags) == ("db", {"Name": "db", "k": "v"})
+    site.settle()
+    spec = site.agents["h1"].specs()[instance.uuid]
+    assert (spec.name, spec.tags) == ("db", {"Name": "db", "k": "v"})
+    tag.remove(ann, site.core, [("instance", instance.uuid)], {"Name": None})
+    assert (site.row(instance.uuid).name, site.row(instance.uuid).tags) == ("", {"k": "v"})
+
+
+def test_the_tag_name_of_a_group_is_no_name(site: Site, ann: Caller) -> None:
+    group = securitygroup.create(ann, site.core, "web", "of the web servers", None)
+    tag.put(ann, site.core, [("securitygroup", group.uuid)], {"Name": "other"})
+    with site.store.read() as tx:
+        renamed = tx.need(SecurityGroup, group.uuid)
+    assert (renamed.name, renamed.tags) == ("web", {"Name": "other"})
+
+
+NAMES = st.sampled_from(["", "a", "b", "c" * (bounds.NAME.most + 1)])
+
+
+@given(name=NAMES, tagged=st.none() | NAMES, changes=st.lists(st.tuples(st.booleans(), NAMES), max_size=4))
+def test_name_and_tag_never_differ_after_a_change(
+    name: str, tagged: str | None, changes: list[tuple[bool, str]]
+) -> None:
+    tags = {} if tagged is None else {"Name": tagged}
+    noun = Volume(
+        uuid=new_uuid(), name=name[: bounds.NAME.most], tags=tags, wanted=VolumeWanted(size=1)
+    ).with_one_name()
+    for by_tag, text in changes:
+        change = {"tags": {"Name": text}} if by_tag else {"name": text[: bounds.NAME.most]}
+        changed = msgspec.structs.replace(noun, **change).with_one_name(noun)
+        if changed.name != noun.name:
+            assert changed.name == changed.tags.get("Name", "")[: bounds.NAME.most]
+        noun = changed

@@ -118,6 +118,7 @@ class Image(Noun, frozen=True, kw_only=True):
     DROPPED: ClassVar[dict[str, Any]] = {"accounts": (), "description": "", "snapshot_tags": {}}
     SECRET: ClassVar[tuple[str, ...]] = ("accounts",)
     RENAMED: ClassVar[bool] = True
+    NAME_IS_TAG: ClassVar[bool] = False
     wanted: Wanted
     assigned: Assigned | None = None
     seen: Seen | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -90,6 +90,9 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     RENAMED: ClassVar[bool] = False
     """Whether users give it another name."""
 
+    NAME_IS_TAG: ClassVar[bool] = True
+    """Whether the name of a tagged noun is also its tag `Name`; False where EC2 has a field of its own for the name."""
+
     SECRET: ClassVar[tuple[str, ...]] = ()
     """Fields of `wanted` that no document shows."""
 
@@ -136,6 +139,21 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
             tag.check_text(self.name, bounds.NAME.most, "A name")
         if before is None or self.tags != before.tags:
             tag.check(self.tags)
+
+    def with_one_name(self, before: Noun | None = None) -> Self:
+        """The noun with one name: a new name is written into the tag `Name`, a new tag `Name` into the name.
+
+        Of a noun that is new (without `before`) the tag gives the name where that is empty, and a name no tag.
+        """
+        if not self.TAGGED or not self.NAME_IS_TAG or self.NAMES:
+            return self
+        tagged = self.tags.get(tag.NAME, "")
+        if before is not None and self.name != before.name:
+            others = {key: value for key, value in self.tags.items() if key != tag.NAME}
+            return msgspec.structs.replace(self, tags={**others, tag.NAME: self.name} if self.name else others)
+        if tagged != before.tags.get(tag.NAME, "") if before is not None else tagged and not self.name:
+            return msgspec.structs.replace(self, name=tagged[: bounds.NAME.most])
+        return self
 
     def as_tombstone(self) -> Noun:
         """The small row that stays when the noun has ended."""

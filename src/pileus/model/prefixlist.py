@@ -45,6 +45,7 @@ class PrefixList(Noun, frozen=True, kw_only=True):
     PREFIX: ClassVar[str] = "pl"
     CONTEXT_OF: ClassVar[tuple[Keeper, ...]] = ("engine",)
     QUOTA: ClassVar[dict[str, int]] = {"prefixlists": 100}
+    NAME_IS_TAG: ClassVar[bool] = False
     DROPPED: ClassVar[dict[str, Any]] = {"entries": (), "earlier": ()}
     wanted: Wanted
     assigned: None = None

@@ -114,6 +114,7 @@ class SecurityGroup(Noun, frozen=True, kw_only=True):
     KEEPER: ClassVar[Keeper] = "engine"
     DROPPED: ClassVar[dict[str, Any]] = {"description": "", "rules": (), "selectors": (), "prefixlists": ()}
     RENAMED: ClassVar[bool] = True
+    NAME_IS_TAG: ClassVar[bool] = False
     wanted: Wanted
     assigned: Assigned = Assigned()
     seen: Seen = Seen()

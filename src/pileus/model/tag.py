@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """Characters that XML has not: no list could show them."""
 
+NAME = "Name"
+"""The key of the tag that is a noun's name in EC2's clients (see `Noun.NAME_IS_TAG`)."""
+
 SYSTEM_PREFIX = "aws:"
 """Keys of tags that the cloud makes begin so, in any case: users neither set nor remove them, and EC2's clients, the
 declarative ones too, pass over them."""

@@ -124,8 +124,8 @@ class Writer(Reader):
         return [msgspec.structs.replace(noun, id=ids[noun.uuid]) for noun in new_nouns]
 
     def _dated(self, noun: N) -> N:
-        """A new noun, with the times that its row has."""
-        return msgspec.structs.replace(noun, created=noun.created or self.now, changed=self.now)
+        """A new noun, with the name and the times that its row has."""
+        return msgspec.structs.replace(noun.with_one_name(), created=noun.created or self.now, changed=self.now)
 
     def _refer(self, nouns: Iterable[Noun]) -> None:
         rows = {
@@ -143,14 +143,17 @@ class Writer(Reader):
             self.sql.defer(statements.ADD_REFERENCE, list(rows.values()))
 
     def want(self, noun: N, wanted: Part | None = None, **other: Any) -> N:
-        """Write `wanted` (verbs alone do); `other` may hold name and tags. The generation counts it."""
+        """Write `wanted` (verbs alone do); `other` may hold name and tags, see `Noun.with_one_name`."""
         changed = msgspec.structs.replace(
             noun, wanted=noun.wanted if wanted is None else wanted, generation=noun.generation + 1, **other
         )
+        if other:
+            changed = changed.with_one_name(noun)
         if self.limited:
             changed.check(noun)
         values = {"wanted": encode(changed.wanted), "generation": changed.generation}
-        values |= {key: encode(value) if key == "tags" else value for key, value in other.items()}
+        if other:
+            values |= {"name": changed.name, "tags": encode(changed.tags)}
         changed = self._change(noun, changed, values, counted=wanted is None)
         fields = SHAPES[type(noun)].references
         if fields and referred(noun, fields) != referred(changed, fields):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pileus.model import addresses
+from pileus.model import addresses, tag
 from pileus.model.errors import Conflict, InvalidValue
 from pileus.model.floatingip import FloatingIp
 from pileus.model.ids import new_uuid
@@ -89,7 +89,9 @@ def create(
         on = find.living(caller, tx, Router, router) if router else None
         project = on.project if on is not None else caller.project
         wanted = NetworkWanted(router=on.uuid if on is not None else None, lasting=True)
-        network = tx.add(Network(uuid=new_uuid(), project=project, name=name, tags=dict(tags or {}), wanted=wanted))
+        named = {tag.NAME: name} if name else {}
+        new = Network(uuid=new_uuid(), project=project, name=name, tags={**(tags or {}), **named}, wanted=wanted)
+        network = tx.add(new)
         new_nouns: list[Network | SecurityGroup] = [network]
         if on is None and not securitygroup.defaults(caller, tx, ""):
             new_nouns.append(securitygroup.default(tx, project, None))

@@ -228,7 +228,7 @@ def _check(request: Launch) -> None:
     )
     if request.login_user:
         image_rules.check_login(request.login_user)
-    for tags in (request.tags, request.volume_tags, request.port_tags, request.metadata, {"Name": request.name}):
+    for tags in (request.tags, request.volume_tags, request.port_tags, request.metadata, {tag.NAME: request.name}):
         tag.check(tags)
     sizes.check(request)
     _check_keys(request.public_keys)
@@ -398,8 +398,8 @@ def _instances(
             uuid=new_uuid(),
             created=tx.now,
             project=caller.project,
-            name=(request.name or request.tags.get("Name", ""))[: bounds.NAME.most],
-            tags=request.tags,
+            name=(request.name or request.tags.get(tag.NAME, ""))[: bounds.NAME.most],
+            tags={**request.tags, tag.NAME: request.name} if request.name else request.tags,
             wanted=msgspec.structs.replace(wanted, launch_index=index, hostname=hostnames[index]),
             assigned=Assigned(host=host, ever=True, loopback=loopbacks[index], number=numbers[index], size=size),
         )
