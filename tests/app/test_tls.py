@@ -25,7 +25,7 @@ from botocore.exceptions import SSLError
 from cryptography import x509
 
 from pileus.app import certificates, processes, tls
-from pileus.cli import ssh
+from pileus.cli import streams
 from pileus.cli.client import Client
 from pileus.cli.problem import Problem
 from pileus.posix.files import write_file
@@ -140,7 +140,7 @@ def test_one_thread_alone_has_the_connection_of_a_stream(
     with (tmp_path / "said").open() as source, (tmp_path / "heard").open("w") as sink:
         monkeypatch.setattr(sys, "stdin", source)
         monkeypatch.setattr(sys, "stdout", sink)
-        ssh.splice(sealed.client, "parrot", 22)
+        streams.run(streams.splice(sealed.client, "parrot", 22))
         monkeypatch.undo()
     assert (tmp_path / "heard").read_text() == "there and back"
     assert threads.keys() >= {"read", "write"}

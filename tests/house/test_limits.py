@@ -41,7 +41,7 @@ QUEUES_WITHOUT_A_NUMBER = {
     "loops/intake.py": "`put` counts the reports of a host",
     "providers/local/machine/hypervisor.py": "one result of one call; libvirt's events, which its handler drains",
     "providers/local/network/provider.py": "one hint for each object that the engine changes",
-    "cli/ssh.py": "a command's own stream, which it reads from its own terminal",
+    "cli/streams.py": "a command's own stream, which it reads from its own terminal",
 }
 """Queues that take whatever comes, by file, and the reason why that is bounded."""
 

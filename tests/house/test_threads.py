@@ -6,7 +6,7 @@ from tests.house import tree
 
 MADE = tree.SOURCE / "model" / "threads.py"
 ELSEWHERE = {
-    "cli/ssh.py": "a client's own; it ends with the command",
+    "cli/streams.py": "a client's own; it ends with the command",
     "providers/local/guestnet/server.py": "an event loop, whose tasks are watched by the loop itself",
 }
 

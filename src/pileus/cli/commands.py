@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,6 +16,7 @@ from pileus.cli.client import connect, remote
 from pileus.cli.compute import ADDRESS, IMAGE, KEY
 from pileus.cli.flavors import flavors
 from pileus.cli.hosts import hosts
+from pileus.cli.instances import instances
 from pileus.cli.limits import limits
 from pileus.cli.networking import NOUNS
 from pileus.cli.nouncommands import app_of
@@ -26,6 +28,17 @@ from pileus.cli.tags import tags
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 images = app_of(IMAGE)
 keys = app_of(KEY)
+from pileus.cli.options import Everything, Json, StateOption, show, show_explanation, show_list, state_of
+from pileus.cli.sessions import sessions
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+users = typer.Typer(help="Users.", no_args_is_help=True)
+images = typer.Typer(help="Images.", no_args_is_help=True)
+keys = typer.Typer(help="Key pairs.", no_args_is_help=True)
+cli.add_typer(instances)
+cli.add_typer(sessions)
+cli.add_typer(users, name="user")
+cli.add_typer(credentials, name="credential")
 cli.add_typer(images, name="image")
 addresses = app_of(ADDRESS)
 cli.add_typer(keys, name="key")
@@ -248,7 +261,7 @@ def env(*, as_json: Json = False, state: StateOption = None) -> None:
 @keys.command("create")
 def key_create(name: str, *, as_json: Json = False, state: StateOption = None) -> None:
     """Make a key pair and keep its private key where `pileus ssh` looks for it."""
-    from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
+    from pileus.cli import keys as private_keys  # noqa: PLC0415  (commands start quickly)
 
     keypair = connect(state_of(state)).post("keypairs", body={"name": name})
     file = ways.keep_key(name, keypair["private_key"])
@@ -268,6 +281,7 @@ def key_import(
 
     body = {"name": name, "public_key": ways.public_key(file)}
     show_named(connect(state_of(state)).post("keypairs", body=body), as_json=as_json)
+    print(private_keys.create(connect(state_of(state)), name))
 
 
 @images.command("add")

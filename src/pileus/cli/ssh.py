@@ -1,74 +1,149 @@
-"""Ways into an instance: plain ssh at its loopback address on this machine, and a TCP stream over the API."""
+"""Plain ssh to an instance: at its loopback address on this machine, and over the API from another one."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
 import shlex
 import socket
+import subprocess
 import sys
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pileus.cli.client import Client
+from pileus.cli import keys
 from pileus.cli.problem import Problem
-from pileus.posix.files import write_file
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
+    from pileus.cli.client import Client
 
-FOLDER = Path.home() / ".pileus"
-"""Keys that `pileus key create` made, and the host keys of instances."""
+PORT = 22
 
-OPEN = 60.0
-"""Seconds that the cloud may take to open a stream."""
+_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
+"""The options of ssh(1) that take a value."""
 
-AHEAD = 8
-"""Pieces of input that are read before they are sent."""
-
-
-def key_file(name: str) -> Path:
-    """Where the private key of a key pair is kept."""
-    return FOLDER / "keys" / name.replace("/", "_")
+_LOST = 255
+"""The exit status of ssh(1) when it did not get to the command."""
 
 
-def keep_key(name: str, private: str) -> Path:
-    """Keep a private key, readable by its owner alone."""
-    path = key_file(name)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_file(path, private.encode())
-    return path
+class Login(NamedTuple):
+    """A call of ssh: the user's options of ssh, and the words of the command; none for a shell."""
+
+    options: list[str]
+    words: list[str]
 
 
-def command(client: Client, state: Path, instance: str, identity: Path | None, words: Sequence[str]) -> list[str]:
-    """The ssh command that runs `words` in the instance, or a shell. Problem when it has no address.
+def parse(words: Sequence[str]) -> Login:
+    """Read what follows an instance's name: options are ssh's until a `--` or the first word that is none.
 
-    On another machine than this its loopback address leads nowhere, or to what listens here at every address: ssh goes
-    over the API of the cloud of `state`.
+    Raises Problem for an option of ssh that lacks its value, and for one that ssh has not.
     """
-    document = client.get("instances", instance)
-    if document["state"] != "running" or not document["loopback"]:
-        raise Problem(f"{instance} is {document['state']}: 'pileus explain instance {instance}' says why.")
-    stored_key = key_file(document["key"]) if document["key"] else None
-    if identity is None and stored_key is not None and stored_key.exists():
-        identity = stored_key
-    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+    options: list[str] = []
+    rest = list(words)
+    while rest and rest[0].startswith("-") and rest[0] != "--":
+        option = rest.pop(0)
+        if option.startswith("--") or option == "-":
+            raise Problem(f"ssh has no option {option}. A command with such a word follows '--'.", 2)
+        options.append(option)
+        # Several letters may be one word; the first that takes a value takes the rest of the word, or the next word.
+        at = next((index for index, letter in enumerate(option) if index and letter in _WITH_VALUE), None)
+        if at == len(option) - 1:
+            if not rest:
+                raise Problem(f"The option {option} of ssh takes a value.", 2)
+            options.append(rest.pop(0))
+    return Login(options, rest[1:] if rest[:1] == ["--"] else rest)
+
+
+def quoted(words: Sequence[str]) -> list[str]:
+    """The command for ssh, whose far end has a shell split it: one word is a line for that shell, several are exact."""
+    return list(words) if len(words) < 2 else [shlex.join(words)]
+
+
+def command(
+    client: Client, state: Path, document: Mapping[str, Any], login: Login, *, terminal: bool = False
+) -> list[str]:
+    """The ssh command that runs the words of `login` in the instance of `document`, or a shell.
+
+    On another machine than the instance's its loopback address leads nowhere, or to what listens here at every
+    address: ssh goes over the API of the cloud of `state`.
+    """
+    chosen = any(option.startswith("-i") for option in login.options)
+    private = None if chosen or not document["key"] else keys.private_key(client, document["key"])
+    keys.FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     return [
         "ssh",
+        # Of two values of an option ssh takes the first: the user's.
+        *login.options,
+        *(("-t",) if terminal else ()),
         # Addresses are given again to other instances: a host key belongs to the instance's id.
         *("-o", f"HostKeyAlias={document['id']}"),
-        *("-o", f"UserKnownHostsFile={FOLDER / 'known_hosts'}"),
+        *("-o", f"UserKnownHostsFile={keys.FOLDER / 'known_hosts'}"),
         *("-o", "StrictHostKeyChecking=accept-new"),
-        *(("-i", str(identity), "-o", "IdentitiesOnly=yes") if identity else ()),
+        *(("-i", str(private), "-o", "IdentitiesOnly=yes") if private else ()),
         *(() if here(document["host"]) else ("-o", f"ProxyCommand={_stream(state, document['id'])}")),
         # A user of another project chose that name: it is no option, whatever it looks like.
         *("-l", document["login_user"], "--", document["loopback"]),
-        *words,
+        *quoted(login.words),
     ]
+
+
+def check_running(document: Mapping[str, Any]) -> None:
+    """Whether an instance runs. Raises Problem that says what to do."""
+    name = label(document)
+    if document["state"] != "running":
+        way = f"'pileus start {name}' starts it" if document["state"] == "stopped" else f"see 'pileus explain {name}'"
+        raise Problem(f"{name} is {document['state']}: {way}.")
+
+
+def check(client: Client, document: Mapping[str, Any]) -> None:
+    """Whether ssh may reach an instance. Raises Problem that says what is missing: its power, or a rule."""
+    name = label(document)
+    check_running(document)
+    if not document["loopback"]:
+        raise Problem(f"{name} has no address on this machine: see 'pileus explain {name}'.")
+    if here(document["host"]) and not admitted(client, document["id"], PORT):
+        groups = ", ".join(document["groups"]) or "none"
+        group = document["groups"][0] if document["groups"] else "GROUP"
+        raise Problem(
+            f"No rule admits TCP port {PORT} of {name} (security groups: {groups}). This command adds one: "
+            f"pileus group add-rule {shlex.quote(group)} --protocol tcp --port-min {PORT} --port-max {PORT} "
+            "--cidr 127.0.0.0/8"
+        )
+
+
+def run(client: Client, document: Mapping[str, Any], words: Sequence[str], login: Login) -> int:
+    """Run ssh; its exit status. Where it did not get in for want of a key, standard error says which."""
+    status = subprocess.call(words)
+    hint = missing_key(client, document, login) if status == _LOST else ""
+    if hint:
+        print(f"pileus: {hint}", file=sys.stderr)
+    return status
+
+
+def missing_key(client: Client, document: Mapping[str, Any], login: Login) -> str:
+    """The message for a login without a key that the instance knows; empty where a key was used."""
+    name = label(document)
+    if any(option.startswith("-i") for option in login.options):
+        return ""
+    if not document["key"]:
+        return f"{name} was launched without a key pair, which 'pileus launch --key NAME' gives."
+    if keys.private_key(client, document["key"]) is None:
+        pair = f"the key pair '{document['key']}' of {name}"
+        return f"The private key of {pair} is not on this machine: name it by -i FILE."
+    return ""
+
+
+def admitted(client: Client, ident: str, port: int) -> bool:
+    """Whether a security group of the instance admits a TCP port, from whatever IPv4 range.
+
+    A caller on this machine meets the range of every rule (see `providers/local/guestnet/ingress.py`).
+    """
+    ranges = client.get("instances", ident, "ingress")["ingress"]
+    return any(each["port_min"] <= port <= each["port_max"] for each in ranges)
+
+
+def label(document: Mapping[str, Any]) -> str:
+    """The name of a noun for a person, its id where it has none."""
+    return str(document["name"] or document["id"])
 
 
 def here(host: str) -> bool:
@@ -76,78 +151,12 @@ def here(host: str) -> bool:
     return host == socket.gethostname()
 
 
+def own_command(state: Path, *words: str) -> list[str]:
+    """A command of this program's on the same cloud, for another program to run; `words` begin with its name."""
+    name, *rest = words
+    return [sys.executable, "-m", "pileus.app.main", name, "--state", str(state), *rest]
+
+
 def _stream(state: Path, ident: str) -> str:
     """Return the command that ssh runs for a stream to port 22 of an instance; % is doubled, for ssh expands it."""
-    words = [sys.executable, "-m", "pileus.app.main", "connect", ident, "22", "--state", str(state)]
-    return shlex.join(words).replace("%", "%%")
-
-
-def splice(client: Client, instance: str, port: int) -> None:
-    """Join this process's input and output with a TCP port of the instance, until the instance closes it."""
-    from websockets.exceptions import InvalidHandshake  # noqa: PLC0415  (slow to load)
-
-    try:
-        asyncio.run(_splice(client, instance, port))
-    except (OSError, InvalidHandshake) as error:
-        raise Problem(f"No stream to {instance}, port {port}: {error}") from error
-
-
-async def _splice(client: Client, instance: str, port: int) -> None:
-    # One thread alone has the connection: OpenSSL's breaks when one reads it while another one writes.
-    from websockets.asyncio.client import connect  # noqa: PLC0415  (slow to load)
-    from websockets.exceptions import ConnectionClosed  # noqa: PLC0415  (slow to load)
-
-    url = client.url.replace("http", "ws", 1) + f"/instances/{quote(instance, safe='')}/connect/{port}"
-    async with connect(
-        url,
-        ssl=client.tls(),
-        additional_headers={"authorization": f"Bearer {client.token}"},
-        proxy=None,
-        open_timeout=OPEN,
-        max_size=None,
-        compression=None,
-    ) as link:
-        sending = asyncio.create_task(_send(link, sys.stdin.fileno()))
-        try:
-            while True:
-                data = await link.recv(decode=False)
-                await asyncio.to_thread(_say, data)
-        except ConnectionClosed as closed:
-            reason = closed.rcvd.reason if closed.rcvd else "the cloud hung up"
-            if closed.rcvd is None or closed.rcvd.code != 1000:
-                raise Problem(f"{instance}: {reason}") from closed
-        finally:
-            sending.cancel()
-
-
-def _say(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
-
-
-async def _send(link: ClientConnection, source: int) -> None:
-    """Send what `source` says; an empty message is the last."""
-    from websockets.exceptions import ConnectionClosed  # noqa: PLC0415  (slow to load)
-
-    chunks: asyncio.Queue[bytes] = asyncio.Queue()
-    room = threading.Semaphore(AHEAD)
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        data = b" "
-        # The loop ends with the stream, which may be before the input does.
-        with contextlib.suppress(RuntimeError):
-            while data:
-                room.acquire()
-                data = os.read(source, 65536)
-                loop.call_soon_threadsafe(chunks.put_nowait, data)
-
-    # Nobody waits for a thread that reads what nobody says any more.
-    threading.Thread(target=read, daemon=True).start()
-    # Whoever receives says how the stream ended.
-    with contextlib.suppress(ConnectionClosed):
-        data = b" "
-        while data:
-            data = await chunks.get()
-            await link.send(data)
-            room.release()
+    return shlex.join(own_command(state, "connect", ident, str(PORT))).replace("%", "%%")

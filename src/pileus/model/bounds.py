@@ -187,6 +187,16 @@ PROJECT_HOST_WAITS: Final = Bound("requests that wait for hosts", "project", 8, 
 HOST_CALLS: Final = Bound("requests that wait for one host", "host", 12, "Unavailable")
 STREAMS: Final = Bound("streams to instances", "process", 512, "the websocket is closed, 1013")
 PROJECT_STREAMS: Final = Bound("streams to instances", "project", 64, "the websocket is closed, 1013")
+INSTANCE_SESSIONS: Final = Bound(
+    "commands, consoles and followed logs at once", "instance", 16, "the websocket is closed, 1011"
+)
+HOST_SESSIONS: Final = Bound(
+    "commands, consoles and followed logs at once", "host", 64, "the websocket is closed, 1011"
+)
+EXECUTION_FRAME: Final = Bound(
+    "bytes of a frame of a command's stream, the command among them", "connection", 128 << 10, "the stream is closed"
+)
+CONSOLE_OUTPUT: Final = Bound("bytes of a console's output that are shown", "instance", 64 << 10, "the end is shown")
 CONTROL_FRAMES: Final = Bound(
     "pings or pongs a second (20 times as many in a burst)", "connection", 10, "it is closed, 1008"
 )

@@ -14,6 +14,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "CaptureMissing": "The host has not captured that.",
         "CaptureUnavailable": "A capture cannot be fetched from its host now.",
         "CgroupsUnavailable": "The guests' control group cannot be made, or a limit in it cannot be set.",
+        "ConsoleBusy": "The console of the instance is in use; one client at a time has it.",
         "ContainerFailed": "LXC did not start or end a container; the message says why.",
         "CloudDiskFailed": "The file system of the cloud's object store failed.",
         "CloudDiskFull": "The file system of the cloud's object store is full.",
@@ -24,6 +25,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "DomainBusy": "libvirt holds the guest in a state that forbids the step.",
         "DomainGone": "libvirt no longer knows the guest.",
         "GuestFalls": "The guest went down several times soon after its start; it is started again after a pause.",
+        "GuestStopped": "The guest does not run, so that no command, console or stream reaches it.",
         "HostDiskFailed": "The host's file system failed.",
         "HostDiskFull": "The host's file system is full.",
         "HostRefused": "The cloud does not accept the host's certificate: the host was removed, or joined again.",
@@ -54,6 +56,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "TapFailed": "A guest's network interface cannot be made.",
         "TemplateRefused": "A booted guest cannot become a template, or no longer be one; guests boot as ever.",
         "TemplateUnfinished": "The host stopped while it made a template.",
+        "TooManySessions": "The instance or its host has as many commands, consoles and followed logs as it may.",
         "Unsupported": "The provider has no such channel or kind of machine.",
     }
 )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pileus.model.spec import Spec
 
 Cause = Literal["", "guest", "other"]
-Channel = Literal["log", "console", "screenshot", "connect", "bytes", "stats"]
+Channel = Literal["log", "console", "screenshot", "connect", "bytes", "stats", "exec", "follow"]
 
 
 class BodyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,7 +127,10 @@ class Provider(Protocol):
         """A way to the bytes of `channel` (`connect`: a TCP stream to the guest's `port`). Raises Fault.
 
         `stats` is what `pileus.model.statistics` encodes, of the body, or of all bodies when `ref` names none ("").
-        `bytes` is an image's, once captured: exactly the bytes that its digest is of, to the end of the stream.
+        `log` is the end of what the guest wrote to its console, `follow` that and all that comes after it; `console` is
+        the console itself, both ways, for one client at a time. `exec` has the frames of `pileus.model.execution`, and
+        is a container's alone. `bytes` is an image's, once captured: exactly the bytes that its digest is of, to the
+        end of the stream.
         """
 
 

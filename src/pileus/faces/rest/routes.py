@@ -194,6 +194,11 @@ def _console(request: TypedRequest) -> dict[str, Any]:
     return {"id": instance.ec2_id, "output": output.decode("utf-8", "replace")}
 
 
+def _ingress(request: TypedRequest) -> dict[str, Any]:
+    instance, ingress = view.ingress(request.caller, request.core, documents.uuid_of(request, Instance))
+    return {"id": instance.ec2_id, "ingress": documents.whole(tuple(ingress))}
+
+
 def _stats(request: TypedRequest) -> dict[str, Any]:
     start, limit = pages.after(request.query.get("after")), lists.page_size(request)
     all_measured, rest = stats.of_all(
@@ -339,6 +344,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "instances/{id}/terminate", _powered(power.terminate), "Want it gone."),
     Route("DELETE", "instances/{id}", _powered(power.terminate), "Want it gone."),
     Route("GET", "instances/{id}/console", _console, "The end of what it wrote to its serial console.", waits=True),
+    Route("GET", "instances/{id}/ingress", _ingress, "The TCP ports that its security groups admit, and from where."),
     Route(
         "GET", "instances/{id}/stats", _stats_of_one, "What it uses: processors, memory, disks, network.", waits=True
     ),

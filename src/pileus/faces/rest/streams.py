@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pileus.faces.wire.streams import Received
     from pileus.faces.wire.typed import TypedRequest
     from pileus.model.caller import Caller
-    from pileus.model.provider import Access
+    from pileus.model.provider import Access, Channel
     from pileus.objects import ObjectStore
     from pileus.rules.core import Core
 
@@ -87,6 +87,15 @@ def routes(objects: ObjectStore | None) -> tuple[Route, ...]:
     return (
         Route("POST", "images", upload, "Upload an image.", status=201, kind="parts"),
         Route("GET", "instances/{id}/connect/{port:int}", connect, "A stream to a TCP port of it.", kind="socket"),
+        Route("GET", "instances/{id}/exec", _attached("exec"), "Run a command in a container.", kind="socket"),
+        Route("GET", "instances/{id}/console/attach", _attached("console"), "Its console, both ways.", kind="socket"),
+        Route(
+            "GET",
+            "instances/{id}/console/follow",
+            _attached("follow"),
+            "Its console's output, as it comes.",
+            kind="socket",
+        ),
     )
 
 
@@ -104,3 +113,8 @@ def connect(request: TypedRequest) -> Access:
     if not 1 <= port <= 65535:
         raise InvalidValue(f"{port} is no TCP port.", ident=str(port), reason="port")
     return console.connect(request.caller, request.core, uuid_of(request, Instance), port)
+
+
+def _attached(channel: Channel) -> Callable[[TypedRequest], Access]:
+    """The handler that has an instance's host open a channel. Blocks."""
+    return lambda request: console.attach(request.caller, request.core, uuid_of(request, Instance), channel)

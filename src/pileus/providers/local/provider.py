@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from pileus.model.errors import Fault
 from pileus.model.host import Capacity, ProviderLimits
 from pileus.model.provider import BodyRef
 from pileus.model.spec import ImageSpec, InstanceSpec
-from pileus.model.threads import once
+from pileus.providers.local import sessions
 from pileus.providers.local.capture.folders import CaptureFolders
 from pileus.providers.local.capture.provider import CaptureProvider, Locks, Source
 from pileus.providers.local.container import monitor
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from pileus.providers.local.guestnet.upstream import Servers
     from pileus.providers.local.layout import Layout
 
-LOG_LIMIT = 64 * 1024
 _CHUNK = 1 << 20
 HOST_SHARE = 1024
 """MiB of memory that are never given to guests."""
@@ -87,6 +85,7 @@ class LocalProvider:
         }
         """The part that has the bodies of each backend."""
         self._machine.captures.lookup = self._container.captures.lookup = self._captures
+        self._sessions = sessions.Sessions(layout, self._machine, self._container)
         self._specs: dict[str, InstanceSpec] = {}
         self._guestnet = GuestNet(layout, lambda: self._specs, respond, servers=servers)
         self._started = False
@@ -153,7 +152,7 @@ class LocalProvider:
         return self._container if self._container.holds(uuid) else self._machine
 
     def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
-        """A log's end, a machine's screen, a TCP stream to a guest's port, what guests use, or a capture's bytes."""
+        """A channel to a guest, or to a capture's bytes; see the Provider protocol."""
         if channel == "stats":
             data = statistics.encode(self.statistics(ref.uuid))
             return self._channels.offer(lambda link: link.sendall(data))
@@ -167,6 +166,8 @@ class LocalProvider:
             picture = self._machine.screenshot(ref.uuid)
             return self._channels.offer(lambda link: link.sendall(picture))
         spec = self._specs.get(ref.uuid)
+        if channel in ("exec", "console", "follow") and spec is not None:
+            return self._channels.offer(self._sessions.open(spec, channel))
         if channel == "connect" and spec is not None and spec.nics:
             try:
                 guest = stream.dial(self._layout, spec.nics[0], port)
@@ -188,8 +189,8 @@ def tail(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - LOG_LIMIT))
-            return file.read(LOG_LIMIT)
+            file.seek(max(0, file.tell() - bounds.CONSOLE_OUTPUT.most))
+            return file.read(bounds.CONSOLE_OUTPUT.most)
     except FileNotFoundError:
         return b""
 
@@ -204,20 +205,7 @@ def _splice(link: Stream, guest: socket.socket) -> None:
     """Copy both ways until both sides have ended; closing is the channel's, and the guest's side is closed here."""
     user = socket.socket(fileno=os.dup(link.fileno()))
     with guest, user:
-        back = once("channel back", lambda: _copy(guest, user))
-        _copy(user, guest)
-        back.join()
-
-
-def _copy(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        for side in (source, sink):
-            with contextlib.suppress(OSError):
-                side.shutdown(socket.SHUT_RDWR)
+        sessions.splice(user, guest)
 
 
 def capacity(layout: Layout) -> Capacity:

@@ -11,6 +11,7 @@ import msgspec
 
 from pileus.model import statistics
 from pileus.model.errors import Fault
+from pileus.model.execution import CHUNK, FrameKind, FrameReader, decode_command, encode
 from pileus.model.host import ProviderLimits
 from pileus.model.noun import NEVER
 from pileus.model.provider import BodyRef, Capture, Recalled, SeenBody
@@ -182,16 +183,21 @@ class StubProvider:
         self._watchers.append(report)
 
     def open(self, ref: BodyRef, channel: Channel, port: int = 0) -> Access:
-        """The log is what the body did, `bytes` what was captured; `connect` echoes; neither console nor screen."""
+        """The log is what the body did, `bytes` what was captured; `connect` and `console` echo; there is no screen.
+
+        A command of `exec` prints its words, and its input after them.
+        """
         self._before("open", ref.uuid)
-        if self._channels is None or channel not in ("log", "connect", "bytes", "stats"):
+        if self._channels is None or channel == "screenshot":
             raise Fault("Unsupported", f"The stub has no channel '{channel}'.")
         if channel in ("bytes", "stats"):
             data = self.captures.get(ref.uuid) if channel == "bytes" else statistics.encode(self.statistics(ref.uuid))
             if data is None:
                 raise Fault("CaptureMissing", f"This host has not captured {ref.uuid}.")
             return self._channels.offer(lambda link: link.sendall(data))
-        if channel == "log":
+        if channel == "exec":
+            return self._channels.offer(_execute)
+        if channel in ("log", "follow"):
             text = "\n".join([*self.logs.get(ref.uuid, []), ""]).encode()
             return self._channels.offer(lambda link: link.sendall(text))
         return self._channels.offer(_echo)
@@ -263,3 +269,18 @@ def _joined(spec: PortSpec, _old: SeenBody | None, seen: SeenBody) -> SeenBody:
 def _echo(link: Stream) -> None:
     while data := link.recv(65536):
         link.sendall(data)
+
+
+def _execute(link: Stream) -> None:
+    """Pretend to run the command of the first frame: its output is its words, then its input; its status is 0."""
+    reader, words = FrameReader(), b""
+    while data := link.recv(CHUNK):
+        for kind, content in reader.feed(data):
+            if kind is FrameKind.COMMAND:
+                words = " ".join(decode_command(content).words).encode() + b"\n"
+                link.sendall(encode(FrameKind.OUTPUT, words))
+            elif kind is FrameKind.INPUT and content:
+                link.sendall(encode(FrameKind.OUTPUT, content))
+            elif kind is FrameKind.INPUT:
+                link.sendall(encode(FrameKind.EXIT, b"\0"))
+                return

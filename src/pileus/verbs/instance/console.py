@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pileus.bus import channels
 from pileus.bus.messages import Open
+from pileus.model import bounds
 from pileus.model.errors import Conflict, Fault, Unsupported
 from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance, State, state
@@ -14,11 +15,8 @@ from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
-    from pileus.model.provider import Access
+    from pileus.model.provider import Access, Channel
     from pileus.rules.core import Core
-
-LOG_LIMIT = 64 * 1024
-"""Bytes of the console's end that are given."""
 
 
 @requires("reader")
@@ -29,7 +27,7 @@ def output(caller: Caller, core: Core, uuid: str) -> tuple[Instance, bytes]:
         return instance, b""
     with core.waits.on(instance.assigned.host):
         access = core.hosts.open(instance.assigned.host, Open(call=new_uuid(), uuid=instance.uuid, channel="log"))
-        return instance, channels.read_all(access)[-LOG_LIMIT:]
+        return instance, channels.read_all(access)[-bounds.CONSOLE_OUTPUT.most :]
 
 
 @requires("reader")
@@ -58,10 +56,18 @@ def screenshot(caller: Caller, core: Core, uuid: str) -> tuple[Instance, bytes]:
 @requires("member")
 def connect(caller: Caller, core: Core, uuid: str, port: int) -> Access:
     """A TCP stream to `port` of the instance, as the loopback listener gives it."""
+    return attach(caller, core, uuid, "connect", port)
+
+
+def attach(caller: Caller, core: Core, uuid: str, channel: Channel, port: int = 0) -> Access:
+    """A stream of the instance: `exec`, `console` or `follow` (see `model/provider.py`), or `connect` to a TCP port.
+
+    Members of the instance's project have it, and administrators. Raises NotFound, Conflict, Unavailable, Fault.
+    """
     instance = _instance(caller, core, uuid)
     if instance.gone is not None or instance.assigned.host is None:
         raise Conflict(f"The {instance.label} has no host.", noun="instance", ident=uuid, reason="state")
-    request = Open(call=new_uuid(), uuid=instance.uuid, channel="connect", port=port)
+    request = Open(call=new_uuid(), uuid=instance.uuid, channel=channel, port=port)
     with core.waits.on(instance.assigned.host):
         return core.hosts.open(instance.assigned.host, request)
 

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from pileus.model import listing as pages
 from pileus.model.instance import Instance
 from pileus.rules import find
+from pileus.rules.ingress import admitted
 from pileus.rules.instance.view import InstanceView, views_in, views_of
 from pileus.rules.rights import requires
+from pileus.rules.prefixlist import expanded_rules, lists_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pileus.model.caller import Caller
+    from pileus.model.spec import Ingress
     from pileus.rules.core import Core
 
 
@@ -52,6 +55,23 @@ def listing(
 
 
 @requires("reader")
+def ingress(caller: Caller, core: Core, uuid: str) -> tuple[Instance, list[Ingress]]:
+    """The TCP ingress from IPv4 ranges that the security groups of an instance admit. Raises NotFound."""
+    with core.store.read() as tx:
+        instance = find.known(caller, tx, Instance, [uuid], dead=True)[0]
+        (shown,) = views_of(tx, [instance])
+        lists = lists_of(tx, [group for nic in shown.nics for group in nic.groups])
+        admissions = {
+            each: None
+            for nic in shown.nics
+            for each in admitted(
+                [rule for group in nic.groups for rule in expanded_rules(group.wanted.rules, lists)],
+                nic.port.wanted.network_tags,
+            )
+        }
+        return instance, list(admissions)
+
+
 def launched(caller: Caller, core: Core, uuids: Sequence[str]) -> list[InstanceView]:
     """The views of instances by uuid, in that order: what a launch answers."""
     with core.store.read() as tx:

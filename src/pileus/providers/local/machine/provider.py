@@ -130,6 +130,10 @@ class MachineProvider:
         """
         return self._disks.folder(uuid) / "console.log"
 
+    def serial(self, uuid: str) -> Path:
+        """The socket of the serial line, where QEMU serves one client at a time while the machine runs."""
+        return self._disks.folder(uuid) / "tty.sock"
+
     def screenshot(self, uuid: str) -> bytes:
         """The instance's screen as PNG. Raises Fault, GONE where there is no machine, INVALID for one that is off."""
         domain = self._hypervisor.domain(domain_uuid(uuid))
