@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,17 +147,36 @@ def test_an_instance_elsewhere_needs_no_rule() -> None:
     ssh.check(OneInstance(port=22), DOCUMENT)
 
 
-def test_a_login_that_fails_says_which_key_is_missing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    plain = Login([], [])
-    for key, message in (
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    """Give the handlers of signals back: the command would end with its own."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_own_signals")
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
         ("", "web was launched without a key pair, which 'pileus launch --key NAME' gives."),
         ("demo", "The private key of the key pair 'demo' of web is not on this machine: name it by -i FILE."),
-    ):
-        assert ssh.run(OneInstance(), {**DOCUMENT, "key": key}, ["sh", "-c", "exit 255"], plain) == 255
-        assert capfd.readouterr().err == f"pileus: {message}\n"
-    for words, login in ((["sh", "-c", "exit 3"], plain), (["sh", "-c", "exit 255"], Login(["-i", "mine"], []))):
-        ssh.run(OneInstance(), {**DOCUMENT, "key": "demo"}, words, login)
-        assert capfd.readouterr().err == ""
+    ],
+)
+def test_a_login_that_fails_says_which_key_is_missing(
+    key: str, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = {**DOCUMENT, "key": key}
+    assert ssh.run(OneInstance(), document, ["sh", "-c", "exit 255"], Login([], [])) == 255
+    assert capfd.readouterr().err == f"pileus: {message}\n"
+    assert ssh.run(OneInstance(), document, ["sh", "-c", "exit 3"], Login([], [])) == 3
+    assert ssh.run(OneInstance(), document, ["sh", "-c", "kill -9 $$"], Login([], [])) == 137
+    assert capfd.readouterr().err == "", "ssh got in"
+
+
+def test_no_key_is_missing_where_one_is_used() -> None:
+    document = {**DOCUMENT, "key": "demo"}
+    assert ssh.missing_key(OneInstance(), document, Login(["-i", "mine"], [])) == ""
     keys.keep({"name": "demo", "id": "key-1", "private_key": "ours"})
-    ssh.run(OneInstance(), {**DOCUMENT, "key": "demo"}, ["sh", "-c", "exit 255"], plain)
-    assert capfd.readouterr().err == ""
+    assert ssh.missing_key(OneInstance(), document, Login([], [])) == ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -111,12 +113,21 @@ def check(client: Client, document: Mapping[str, Any]) -> None:
 
 
 def run(client: Client, document: Mapping[str, Any], words: Sequence[str], login: Login) -> int:
-    """Run ssh; its exit status. Where it did not get in for want of a key, standard error says which."""
-    status = subprocess.call(words)
-    hint = missing_key(client, document, login) if status == _LOST else ""
-    if hint:
+    """Become ssh. Where the key is missing here, run ssh: its exit status, and on standard error which key.
+
+    An agent's keys, or a password, may open the instance all the same.
+    """
+    hint = missing_key(client, document, login)
+    if not hint:
+        os.execvp(words[0], words)  # noqa: S606  (this process becomes ssh)
+    running = subprocess.Popen(words)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: running.send_signal(number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to ssh too
+    status = running.wait()
+    if status == _LOST:
         print(f"pileus: {hint}", file=sys.stderr)
-    return status
+    return status if status >= 0 else 128 - status
 
 
 def missing_key(client: Client, document: Mapping[str, Any], login: Login) -> str:
