@@ -85,15 +85,19 @@ def test_rules_of_a_group_are_added_listed_and_deleted(stub: Stub) -> None:
 
 
 def test_tags_of_any_noun(stub: Stub, box: str) -> None:
-    assert stub.pileus("tag", "set", box, "env=prod", "owner=ada").stdout.split("\n")[1:3] == [
+    assert stub.pileus("tag", "set", box, "env=prod", "owner=ada").stdout.split("\n")[1:4] == [
+        "Name   nounbox",
         "env    prod",
         "owner  ada",
     ]
     assert "prod" in stub.pileus("explain", box).stdout
-    assert json.loads(stub.pileus("tag", "delete", box, "env", "--json").stdout) == {"owner": "ada"}
+    assert json.loads(stub.pileus("tag", "delete", box, "env", "--json").stdout) == {"Name": box, "owner": "ada"}
     stub.pileus("network", "create", "--name", "tagged")
     stub.pileus("tag", "set", "networks", "tagged", "a=b=c")
-    assert json.loads(stub.pileus("tag", "list", "network", "tagged", "--json").stdout) == {"a": "b=c"}
+    assert json.loads(stub.pileus("tag", "list", "network", "tagged", "--json").stdout) == {
+        "Name": "tagged",
+        "a": "b=c",
+    }
     stub.pileus("network", "delete", "tagged")
     assert refusal(stub, "tag", "set", box, "env") == "A tag is written KEY=VALUE."
     assert refusal(stub, "tag", "set", box).startswith("Say which tags: ")
@@ -113,7 +117,7 @@ def test_an_image_is_copied_renamed_shared_and_deleted(stub: Stub) -> None:
 def test_two_of_one_name_are_told_by_their_ids(stub: Stub) -> None:
     ids = [stub.pileus("network", "create", "--name", "twin").stdout.split()[0] for _ in range(2)]
     assert refusal(stub, "network", "show", "twin") == (
-        f"2 networks are called 'twin': {ids[0]}, {ids[1]}. Use an id. (NotFound)"
+        f"2 networks are named 'twin': {ids[0]}, {ids[1]}. Name one by its id. (NotFound)"
     )
     assert stub.pileus("network", "delete", *ids).stdout.splitlines() == [f"{ident}  deleted" for ident in ids]
 

@@ -124,7 +124,7 @@ def test_the_key_of_a_key_pair_is_that_of_its_id(folder: Path) -> None:
     assert (other.read_text(), own.read_text(), own.stat().st_mode & 0o777) == ("another cloud's", "ours", 0o600)
 
 
-ADD_RULE = "pileus group add-rule default --protocol tcp --port-min 22 --port-max 22 --cidr 127.0.0.0/8"
+ADD_RULE = "pileus rule add default 22 --from 127.0.0.0/8"
 
 STATES = [
     ({"state": "stopped"}, "web is stopped: 'pileus start web' starts it."),

@@ -24,11 +24,6 @@ ENDS = {">", ">>", "|", "&&", ";", "&"}
 BESIDE = {"PILEUS_STATE", "PILEUS_ENDPOINT", "PILEUS_TOKEN", "PILEUS_CA", "PILEUS_PROFILE"}
 """What the commands' options take from the environment, and no cloud."""
 
-AWAITED = frozenset(
-    ("launch", "wait", "exec", "shell", "cp", "forward", "logs", "console", "stop", "start", "restart", "delete")
-)
-"""Commands of the table of tasks that are not there yet: one that is there is parsed as every other."""
-
 
 def blocks(text: str) -> list[str]:
     """The commands that stand in blocks, fenced or indented, one to a line."""
@@ -63,8 +58,6 @@ def parsed(line: str) -> None:
         words = words[1 if options[words[0]].is_flag else 2 :]
     while words and words != ["--help"] and hasattr(found, "commands"):
         if words[0] not in found.commands:
-            if words[0] in AWAITED:
-                return
             raise ValueError(f"there is no command '{words[0]}'")
         found, words = found.commands[words[0]], words[1:]
     if not hasattr(found, "commands"):

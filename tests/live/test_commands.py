@@ -224,7 +224,7 @@ def test_power_and_waits(shell: Shell, guest: str) -> None:
 def test_ssh_names_the_rule_and_the_key_that_are_missing(cloud: LiveCloud, shell: Shell, tmp_path: Path) -> None:
     words = ("launch", CONTAINER.image, "--name", "shut", "--flavor", CONTAINER.flavor, "--rule", "none", "--wait")
     shell.output(*words)
-    add = "pileus group add-rule default --protocol tcp --port-min 22 --port-max 22 --cidr 127.0.0.0/8"
+    add = "pileus rule add default 22 --from 127.0.0.0/8"
     refused = shell.run("ssh", "shut", "true").stderr.decode()
     message = f"No rule admits TCP port 22 of shut (security groups: default). This command adds one: {add}"
     assert refused == f"pileus: {message}\n"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Optional
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,22 +20,14 @@ from pileus.cli.nouncommands import app_of
 from pileus.cli.options import Everything, Json, StateOption, show_explanation, show_list, show_named, state_of
 from pileus.cli.problem import Problem
 from pileus.cli.rules import rules
+from pileus.cli.sessions import sessions
 from pileus.cli.tags import tags
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 images = app_of(IMAGE)
 keys = app_of(KEY)
-from pileus.cli.options import Everything, Json, StateOption, show, show_explanation, show_list, state_of
-from pileus.cli.sessions import sessions
-
-cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-users = typer.Typer(help="Users.", no_args_is_help=True)
-images = typer.Typer(help="Images.", no_args_is_help=True)
-keys = typer.Typer(help="Key pairs.", no_args_is_help=True)
 cli.add_typer(instances)
 cli.add_typer(sessions)
-cli.add_typer(users, name="user")
-cli.add_typer(credentials, name="credential")
 cli.add_typer(images, name="image")
 addresses = app_of(ADDRESS)
 cli.add_typer(keys, name="key")
@@ -205,30 +194,6 @@ def audit(
         print(json.dumps(line))
 
 
-@cli.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
-def ssh(
-    instance: InstanceArgument,
-    command: Annotated[Optional[list[str]], typer.Argument(metavar="[CMD]...")] = None,  # noqa: UP045  (typer reads it)
-    *,
-    identity: Annotated[Optional[Path], typer.Option("-i", help="Private key.")] = None,  # noqa: UP045  (typer reads it)
-    state: StateOption = None,
-) -> None:
-    """Log in to an instance by plain ssh, or run a command there; over the API where it is on another machine."""
-    from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
-
-    where = state_of(state)
-    words = ways.command(connect(where), where, instance, identity, command or [])
-    os.execvp(words[0], words)  # noqa: S606  (this process becomes ssh)
-
-
-@cli.command("connect")
-def connect_(instance: InstanceArgument, port: int, *, state: StateOption = None) -> None:
-    """Join standard input and output with a TCP port of an instance."""
-    from pileus.cli import ssh as ways  # noqa: PLC0415  (commands start quickly)
-
-    ways.splice(connect(state_of(state)), instance, port)
-
-
 @cli.command()
 def profile(
     name: Annotated[str, typer.Argument(help="The profile's name.")] = "pileus",
@@ -261,10 +226,10 @@ def env(*, as_json: Json = False, state: StateOption = None) -> None:
 @keys.command("create")
 def key_create(name: str, *, as_json: Json = False, state: StateOption = None) -> None:
     """Make a key pair and keep its private key where `pileus ssh` looks for it."""
-    from pileus.cli import keys as private_keys  # noqa: PLC0415  (commands start quickly)
+    from pileus.cli import keys as ways  # noqa: PLC0415  (commands start quickly)
 
-    keypair = connect(state_of(state)).post("keypairs", body={"name": name})
-    file = ways.keep_key(name, keypair["private_key"])
+    keypair = ways.create(connect(state_of(state)), name)
+    file = ways.path_of(keypair)
     print(json.dumps({"id": keypair["id"], "name": name, "file": str(file)}, indent=2) if as_json else file)
 
 
@@ -281,7 +246,6 @@ def key_import(
 
     body = {"name": name, "public_key": ways.public_key(file)}
     show_named(connect(state_of(state)).post("keypairs", body=body), as_json=as_json)
-    print(private_keys.create(connect(state_of(state)), name))
 
 
 @images.command("add")

@@ -27,6 +27,10 @@ class CopyPath(NamedTuple):
     instance: str = ""
 
 
+_PIECE = 1 << 16
+"""Bytes that are read at once behind an archive's end."""
+
+
 def parse(text: str) -> CopyPath:
     """Read PATH or INSTANCE:PATH. A path with a colon is written with a slash before the colon: ./a:b."""
     instance, colon, path = text.partition(":")
@@ -74,6 +78,9 @@ def download(remote: Remote, sources: Sequence[str], target: str, *, recursive: 
                         _extract(archive, member, goal)
             except tarfile.ReadError:
                 """The guest's tar says why on standard error, and by its status."""
+            # Zeros fill the last record behind the archive's end: tar ends by SIGPIPE unless the rest is read.
+            while running.stdout and running.stdout.read(_PIECE):
+                pass
 
 
 class _running:  # noqa: N801  (a context manager)

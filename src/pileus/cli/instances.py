@@ -10,6 +10,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from pileus.cli import completion
 from pileus.cli.client import Client, connect
 from pileus.cli.options import Json, StateOption, state_of
 from pileus.cli.problem import Problem
@@ -17,7 +18,10 @@ from pileus.cli.problem import Problem
 instances = typer.Typer()
 
 Many = Annotated[list[str], typer.Argument(metavar="INSTANCE...", help="Ids or names.")]
-One = Annotated[str, typer.Argument(metavar="INSTANCE", help="An id or a name.")]
+One = Annotated[
+    str,
+    typer.Argument(metavar="INSTANCE", help="An id or a name.", autocompletion=completion.names_of("instances")),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when it is done.")]
 Several = Optional[list[str]]  # noqa: UP045  (typer reads it)
 

@@ -1,33 +1,8 @@
-"""Public keys for `pileus key import`."""
+"""Keys of key pairs on this machine: private ones by the name and id of the key pair, as clouds may share a name."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-
-from pileus.cli.problem import Problem
-
-LONGEST = 1 << 16
-"""Characters of a file that are read."""
-
-
-def public_key(file: str) -> str:
-    """The public key in a file, or for `-` on standard input. Raises Problem for a private one."""
-    try:
-        if file == "-":
-            text = sys.stdin.read(LONGEST)
-        else:
-            with Path(file).open(encoding="utf-8") as opened:
-                text = opened.read(LONGEST)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}.") from error
-    if "PRIVATE KEY" in text:
-        raise Problem(f"{file} is a private key, which stays with you: give the public one, {file}.pub, say.")
-    return text
-"""Private keys of key pairs on this machine, by the name and id of the key pair: two clouds may use one name."""
-
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +19,9 @@ FOLDER = Path.home() / ".pileus"
 DEFAULT = "default"
 """The key pair of a launch that names none."""
 
+LONGEST = 1 << 16
+"""Characters of a file that are read."""
+
 
 def path_of(keypair: Mapping[str, Any]) -> Path:
     """Where the private key of a key pair is kept. Ids of key pairs are unique among clouds, names are not."""
@@ -58,9 +36,11 @@ def keep(keypair: Mapping[str, Any]) -> Path:
     return path
 
 
-def create(client: Client, name: str) -> Path:
-    """Make a key pair and keep its private key. Raises Problem."""
-    return keep(client.post("keypairs", body={"name": name}))
+def create(client: Client, name: str) -> Mapping[str, Any]:
+    """Make a key pair, keep its private key, and return its document. Raises Problem."""
+    keypair: Mapping[str, Any] = client.post("keypairs", body={"name": name})
+    keep(keypair)
+    return keypair
 
 
 def find(client: Client, name: str) -> Mapping[str, Any] | None:
@@ -90,3 +70,18 @@ def ensure(client: Client, name: str) -> str:
         text = f"The private key of the key pair '{chosen}' is not on this machine: name another by --key NAME;"
         raise Problem(f"{text} one that is missing is made.")
     return chosen
+
+
+def public_key(file: str) -> str:
+    """The public key in a file, or for `-` on standard input. Raises Problem for a private one."""
+    try:
+        if file == "-":
+            text = sys.stdin.read(LONGEST)
+        else:
+            with Path(file).open(encoding="utf-8") as opened:
+                text = opened.read(LONGEST)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}.") from error
+    if "PRIVATE KEY" in text:
+        raise Problem(f"{file} is a private key, which stays with you: give the public one, {file}.pub, say.")
+    return text

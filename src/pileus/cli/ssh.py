@@ -107,8 +107,7 @@ def check(client: Client, document: Mapping[str, Any]) -> None:
         group = document["groups"][0] if document["groups"] else "GROUP"
         raise Problem(
             f"No rule admits TCP port {PORT} of {name} (security groups: {groups}). This command adds one: "
-            f"pileus group add-rule {shlex.quote(group)} --protocol tcp --port-min {PORT} --port-max {PORT} "
-            "--cidr 127.0.0.0/8"
+            f"pileus rule add {shlex.quote(group)} {PORT} --from 127.0.0.0/8"
         )
 
 
@@ -119,7 +118,7 @@ def run(client: Client, document: Mapping[str, Any], words: Sequence[str], login
     """
     hint = missing_key(client, document, login)
     if not hint:
-        os.execvp(words[0], words)  # noqa: S606  (this process becomes ssh)
+        os.execvp(words[0], list(words))  # noqa: S606  (this process becomes ssh)
     running = subprocess.Popen(words)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: running.send_signal(number))

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 N = TypeVar("N", bound=Noun)
 T = TypeVar("T")
 
-_SHOWN_IDS = 10
-"""Ids that a message lists at most."""
-
 
 def visible(caller: Caller, noun: Noun) -> bool:
     """Whether the caller may know of it: its own, what it has a part in, public or shared; an admin everything."""
@@ -127,12 +124,7 @@ def _ambiguous(cls: type[Noun], name: str, nouns: Sequence[Noun]) -> NotFound:
     """The error for a name that several nouns have, with their ids."""
     ids = [noun.ec2_id for noun in nouns]
     listed = ", ".join(ids[:_MOST_NAMED]) + (", …" if len(ids) > _MOST_NAMED else "")
-    text = f"{len(ids)} {cls.KIND}s are called '{name}': {listed}. Use an id."
-def _ambiguous(cls: type[Noun], name: str, nouns: Sequence[Noun]) -> NotFound:
-    """The error for a name that several nouns have; its message says their ids, at most `_SHOWN_IDS` of them."""
-    ids = [noun.ec2_id for noun in nouns]
-    more = f" and {len(ids) - _SHOWN_IDS} more" if len(ids) > _SHOWN_IDS else ""
-    text = f"{len(ids)} {cls.KIND}s are named '{name}': {', '.join(ids[:_SHOWN_IDS])}{more}. Name one by its id."
+    text = f"{len(ids)} {cls.KIND}s are named '{name}': {listed}. Name one by its id."
     return NotFound(text, noun=cls.KIND, ident=name, reason="ambiguous")
 
 

@@ -70,7 +70,7 @@ def test_two_of_one_name_are_told_by_their_ids(cloud: Cloud, account: Account) -
     status, _, answer = cloud.ask(account, "GET", "networks/twin")
     assert (status, answer["error"]["message"]) == (
         404,
-        f"2 networks are called 'twin': {ids[0]}, {ids[1]}. Use an id.",
+        f"2 networks are named 'twin': {ids[0]}, {ids[1]}. Name one by its id.",
     )
 
 

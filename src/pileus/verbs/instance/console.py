@@ -59,6 +59,7 @@ def connect(caller: Caller, core: Core, uuid: str, port: int) -> Access:
     return attach(caller, core, uuid, "connect", port)
 
 
+@requires("member")
 def attach(caller: Caller, core: Core, uuid: str, channel: Channel, port: int = 0) -> Access:
     """A stream of the instance: `exec`, `console` or `follow` (see `model/provider.py`), or `connect` to a TCP port.
 

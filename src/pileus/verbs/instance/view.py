@@ -9,8 +9,8 @@ from pileus.model.instance import Instance
 from pileus.rules import find
 from pileus.rules.ingress import admitted
 from pileus.rules.instance.view import InstanceView, views_in, views_of
-from pileus.rules.rights import requires
 from pileus.rules.prefixlist import expanded_rules, lists_of
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,6 +72,7 @@ def ingress(caller: Caller, core: Core, uuid: str) -> tuple[Instance, list[Ingre
         return instance, list(admissions)
 
 
+@requires("reader")
 def launched(caller: Caller, core: Core, uuids: Sequence[str]) -> list[InstanceView]:
     """The views of instances by uuid, in that order: what a launch answers."""
     with core.store.read() as tx:
