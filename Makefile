@@ -130,6 +130,10 @@ bench-fair: setup ## one tenant's latency while another loads the cloud fully, o
 bench-ports: setup ## a port's order on one network engine with 1 to 10,000 ports, as a table (root, two minutes)
 	$(BIN)/python -m bench.ports
 
+.PHONY: bench-suite
+bench-suite: setup ## 100 boto3 tests with the pytest plugin against moto's server and mock_aws, one line each (stub, 10 minutes)
+	$(BIN)/python -m bench.suite
+
 .PHONY: bench-scale
 bench-scale: setup services ## 1,000 stub hosts and 10,000 instances over PostgreSQL and RabbitMQ, one line a figure
 	$(BIN)/python -m bench.scale $(if $(HOSTS),--hosts $(HOSTS)) $(if $(INSTANCES),--instances $(INSTANCES))

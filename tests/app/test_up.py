@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -120,6 +121,24 @@ def test_the_port_that_is_asked_for_is_used_or_refused(own: Stub) -> None:
     assert own.up("--port", str(port))["ec2"] == f"http://127.0.0.1:{port}"
 
 
+def test_the_faces_listen_at_the_address_that_is_set(own: Stub) -> None:
+    own.settings.update(PILEUS_LISTEN="0.0.0.0", PILEUS_NAMES="localhost")  # noqa: S104  (the cloud is the stub's)
+    assert own.up()["ec2"] == f"http://localhost:{own.port}"
+    with socket.create_connection(("127.0.0.2", own.port), timeout=5):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [("everywhere", "no address: give one such as 0.0.0.0"), ("192.0.2.1", "192.0.2.1 cannot be listened at")],
+)
+def test_an_address_that_cannot_be_listened_at_is_refused(own: Stub, address: str, says: str) -> None:
+    own.settings.update(PILEUS_LISTEN=address)
+    refused = own.pileus("up", "--provider", "stub", check=False)
+    assert refused.returncode == 1
+    assert says in refused.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -154,6 +173,11 @@ def test_run_gives_a_command_a_cloud_and_removes_it(own: Stub) -> None:
     state = Path(done.stdout.strip())
     assert state.name.startswith("pileus-run-")
     assert not state.exists()
+    assert re.fullmatch(
+        r"pileus: a cloud over 'stub' is at http://127\.0\.0\.1:\d+ for sh: the API, its checks and errors are real; "
+        r"instances, networks and images only pretend\n",
+        done.stderr,
+    )
     assert own.pileus("run", "--", "no-such-command", check=False).returncode == 127
     assert own.pileus("run", "--", "sh", "-c", "kill -9 $$", check=False).returncode == 128 + 9
 

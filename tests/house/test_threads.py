@@ -6,6 +6,7 @@ from tests.house import tree
 
 MADE = tree.SOURCE / "model" / "threads.py"
 ELSEWHERE = {
+    "app/reaper.py": "waits for one end, of which it tells its process by a signal",
     "cli/streams.py": "a client's own; it ends with the command",
     "providers/local/guestnet/server.py": "an event loop, whose tasks are watched by the loop itself",
 }

@@ -58,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "localhost; the first one is in the URLs"
         ),
     ] = ""
+    listen: Annotated[
+        str, _says("the address at which the faces listen; another one than 127.0.0.1 for clients elsewhere, with tls")
+    ] = "127.0.0.1"
     internal: Annotated[
         str,
         _says(

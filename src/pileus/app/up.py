@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import shutil
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pileus.app import kits, ports, processes, rollback, settings, supervise
 from pileus.app.state import ACCOUNT_KEYS, LONGEST, StateDirectory
 from pileus.cli.problem import Problem
-from pileus.model import disk
+from pileus.model import addresses, disk
 from pileus.model.kit import Kit, ProcessDeclaration
 from pileus.posix.files import read_file, read_json, write_file, write_json
 from pileus.posix.locks import locked
@@ -218,10 +219,16 @@ def _cloud_part(state: StateDirectory, kit: Kit, listener: socket.socket) -> Pro
 def _listen(port: int | None, before: object) -> socket.socket:
     """On the port that is asked for, else on the one that it had before if that is free, else on a free one."""
     wanted = [port] if port else [*([before] if isinstance(before, int) else []), *ports.choices()]
+    chosen = settings.read().listen
+    if not addresses.is_socket_address(f"{chosen}:0"):
+        raise Problem(f"PILEUS_LISTEN: '{chosen}' is no address: give one such as 0.0.0.0 or [::].")
+    address, _ = addresses.split_socket_address(f"{chosen}:0")
     try:
-        return ports.listen("127.0.0.1", wanted)
+        return ports.listen(address, wanted)
     except OSError as error:
         why = os.strerror(error.errno or 0)
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise Problem(f"PILEUS_LISTEN: {chosen} cannot be listened at: {why}.") from error
         raise Problem(f"Port {wanted[-1]} cannot be used: {why}; choose another --port.") from error
 
 

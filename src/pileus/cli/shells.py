@@ -30,19 +30,25 @@ def environment(state: Path) -> dict[str, str]:
             "'pileus profile' writes a profile for a cloud elsewhere: AWS_PROFILE=NAME then has clients use it."
         )
     endpoints, admin = documents(state)
+    return {
+        **aws(endpoints["ec2"], admin["access_key"], admin["secret_key"], trusted(state)),
+        "PILEUS_STATE": str(state),
+        **({"MCC_SERVER": endpoints["mcc"].removeprefix("http://")} if "mcc" in endpoints else {}),
+    }
+
+
+def aws(endpoint: str, access_key: str, secret_key: str, ca: Path | None) -> dict[str, str]:
+    """The variables by which AWS clients use `endpoint` with these keys; `ca` is the certificate that they trust."""
     proxied = any(name.lower() in ("http_proxy", "all_proxy") for name in os.environ)
     direct = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
     around = ",".join(filter(None, [direct, "127.0.0.1"]))
     # Both: most programs prefer the one in small letters.
     here = {"NO_PROXY": around, "no_proxy": around} if proxied else {}
-    ca = trusted(state)
     return {
-        "AWS_ENDPOINT_URL": endpoints["ec2"],
-        "AWS_ACCESS_KEY_ID": admin["access_key"],
-        "AWS_SECRET_ACCESS_KEY": admin["secret_key"],
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": access_key,
+        "AWS_SECRET_ACCESS_KEY": secret_key,
         "AWS_DEFAULT_REGION": REGION,
-        "PILEUS_STATE": str(state),
-        **({"MCC_SERVER": endpoints["mcc"].removeprefix("http://")} if "mcc" in endpoints else {}),
         **dict.fromkeys(BUNDLES if ca else (), str(ca)),
         **here,
     }

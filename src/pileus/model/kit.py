@@ -263,6 +263,9 @@ class Kit(ABC):
     name: ClassVar[str]
     """Its entry point's name, which the state directory keeps."""
 
+    real: ClassVar[str] = ""
+    """A clause that says which parts of its clouds are real, for people who start one."""
+
     needs_root: ClassVar[bool] = False
     """Whether it runs as root; the cloud process is then a system user's."""
 

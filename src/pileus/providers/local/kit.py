@@ -25,6 +25,7 @@ class LocalKit(Kit):
     """The kit of this provider. Each method imports what it needs: commands look at the kit alone."""
 
     name = "local"
+    real = "instances, networks and images are real"
     needs_root = True
     own_process = True
     settings = LocalSettings

@@ -16,6 +16,7 @@ class StubKit(Kit):
     """The kit of the reference provider."""
 
     name = "stub"
+    real = "the API, its checks and errors are real; instances, networks and images only pretend"
     settings = StubSettings
     defaults: ClassVar[Mapping[str, str]] = MappingProxyType({"mcc_listen": "127.0.0.1:0"})
 
