@@ -76,6 +76,23 @@ def test_projects_do_not_see_each_others_instances(cloud: ThrowawayCloud) -> Non
     assert address not in {each["PublicIp"] for each in ec2.describe_addresses()["Addresses"]}
 
 
+def test_a_protected_instance_does_not_keep_the_others(cloud: ThrowawayCloud) -> None:
+    account = cloud.project()
+    ec2 = account.client("ec2")
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    launch = {"ImageId": image, "InstanceType": "t2.micro", "MinCount": 1, "MaxCount": 1}
+    protected = ec2.run_instances(**launch, DisableApiTermination=True)["Instances"][0]["InstanceId"]
+    ec2.run_instances(**launch)
+    account.clear()
+
+    def living() -> list[str]:
+        reservations = ec2.describe_instances()["Reservations"]
+        instances = [instance for each in reservations for instance in each["Instances"]]
+        return [each["InstanceId"] for each in instances if each["State"]["Name"] == "running"]
+
+    assert processes.until(lambda: living() == [protected], 30)
+
+
 def test_an_account_is_plain_data_without_boto3(cloud: ThrowawayCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     account = cloud.project("plain")
     assert account.environment["AWS_ENDPOINT_URL"] == account.endpoint == cloud.account.endpoint

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pileus.cli.account import CloudAccount
     from pileus.app.throwaway import ThrowawayCloud
+    from pileus.cli.account import CloudAccount
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -20,9 +20,9 @@ from typing import IO, Any, Self
 from pileus.app import kits
 from pileus.app.rollback import undisturbed
 from pileus.app import kits, processes, reaper
-from pileus.cli.account import CloudAccount
 from pileus.app.state import StateDirectory
 from pileus.cli import shells
+from pileus.cli.account import CloudAccount
 from pileus.cli.client import documents, trusted
 from pileus.cli.problem import Problem
 

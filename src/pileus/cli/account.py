@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Mapping
@@ -72,12 +73,16 @@ class CloudAccount:
         )
 
     def clear(self) -> None:
-        """Have the account's instances end, and release its addresses. Does not wait for the instances."""
+        """Have the account's instances and NAT gateways end, and release its addresses. Does not wait for any of them.
+
+        Protected instances run on, and addresses that are still in use stay: no other project sees them. Raises Problem
+        where the cloud does not answer.
+        """
         rest = self.rest
-        for instance in rest.all("instances"):
-            rest.delete("instances", instance["id"])
-        for address in rest.all("floatingips"):
-            rest.delete("floatingips", address["id"])
+        for nouns in ("instances", "natgateways", "floatingips"):
+            for document in rest.all(nouns):
+                with contextlib.suppress(Problem):  # a refusal
+                    rest.delete(nouns, document["id"])
 
 
 @functools.cache
