@@ -17,8 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from pileus.app import kits
-from pileus.app.rollback import undisturbed
 from pileus.app import kits, processes, reaper
 from pileus.app.state import StateDirectory
 from pileus.cli import shells
@@ -146,22 +144,6 @@ def run(provider: str, command: Sequence[str], say: Callable[[str], None]) -> in
         raise _not_found(command[0])
     # What ends this process must not leave the cloud behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    root = Path(tempfile.mkdtemp(prefix="pileus-run-"))
-    state = StateDirectory(root)
-    root.chmod(0o755)
-    kit = kits.load(provider or kits.THROWAWAY)
-    # What takes no time needs no words.
-    quiet = say if kit.needs_root else silent
-    try:
-        up(state, kit.name, None, quiet)
-        if kits.builds_images(state):
-            from pileus.app.build import add_all  # noqa: PLC0415  (few clouds are given images)
-
-            add_all(root, quiet)
-        return _wait(command, state)
-    finally:
-        with undisturbed():
-            _remove(state, quiet)
     with ThrowawayCloud(provider) as cloud:
         say(f"a cloud over '{cloud.provider}' is at {cloud.account.endpoint} for {command[0]}: {cloud.real}")
         return _wait(command, cloud.environment)
