@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def test_a_hash_says_what_it_was_made_with() -> None:
-    for hashed in (password.hash_random("a password"), password.hash_chosen("a password")):
+    for hashed in (password.hash_random("a password"), PasswordChecks().hash_chosen("a password")):
         assert hashed.startswith("$argon2id$")
         assert password.matches(hashed, "a password")
         assert not password.matches(hashed, "another password")
@@ -30,7 +30,7 @@ def test_a_hash_says_what_it_was_made_with() -> None:
 @pytest.mark.parametrize("text", ["", "1234567", "x" * 129])
 def test_a_password_is_neither_short_nor_endless(text: str) -> None:
     with pytest.raises(InvalidValue, match="8 to 128 characters"):
-        password.hash_chosen(text)
+        PasswordChecks().hash_chosen(text)
 
 
 def test_wrong_passwords_of_a_user_are_few_whoever_guesses() -> None:
@@ -56,8 +56,47 @@ def test_too_many_checks_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         assert checks._slots.acquire()
     with pytest.raises(Throttled, match="try again"):
         checks.right("eve", "", "any")
+    with pytest.raises(Throttled, match="try again"):
+        checks.hash_chosen("correct horse")
     checks._slots.release()
     assert not checks.right("eve", "", "any")
+
+
+@pytest.mark.parametrize("user_name", ["nobody", "random", "chosen"])
+def test_a_wrong_password_costs_as_much_whoever_it_is_of(
+    site: Site, monkeypatch: pytest.MonkeyPatch, user_name: str
+) -> None:
+    """A password that was drawn at random has a cheap hash: its time must not say that the user exists."""
+    user.create(SYSTEM, site.core, "random")
+    user.create(SYSTEM, site.core, "chosen", password="correct horse")
+    parameters: list[str] = []
+    verified = password._verified
+
+    def noted(hashed: str, text: str) -> bool:
+        if hashed:
+            parameters.append(password._parameters(hashed))
+        return verified(hashed, text)
+
+    monkeypatch.setattr(password, "_verified", noted)
+    assert Authority(site.core).by_password(user_name, "wrong horse", "rest") is None
+    assert sorted(parameters) == ["$argon2id$v=19$m=1024,t=1,p=1", "$argon2id$v=19$m=65536,t=3,p=4"]
+
+
+def test_of_two_changes_by_one_old_password_one_is_made(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    user.create(SYSTEM, site.core, "eve", password="correct horse")
+    eve = Authority(site.core).by_password("eve", "correct horse", "rest")
+    assert eve is not None
+    hash_chosen = site.core.passwords.hash_chosen
+
+    def overtaken(text: str) -> str:
+        monkeypatch.setattr(site.core.passwords, "hash_chosen", hash_chosen)
+        user.set_password(eve, site.core, "battery staple", old="correct horse")
+        return hash_chosen(text)
+
+    monkeypatch.setattr(site.core.passwords, "hash_chosen", overtaken)
+    with pytest.raises(Forbidden, match="old password is wrong"):
+        user.set_password(eve, site.core, "stolen horse", old="correct horse")
+    assert Authority(site.core).by_password("eve", "battery staple", "rest") is not None
 
 
 def test_a_user_proves_itself_by_its_password(site: Site) -> None:

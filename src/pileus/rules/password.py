@@ -6,6 +6,7 @@ bind, a certificate) belong beside it: `Authority` makes the caller of the user 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict
@@ -19,7 +20,7 @@ from pileus.model.errors import InvalidValue, Throttled
 from pileus.model.user import User
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pileus.store.store import Store
 
@@ -39,7 +40,8 @@ _RANDOM = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
 """For passwords of 144 random bits, at which nobody guesses: what makes guessing slow would slow us alone, by 0.25 s
 and 64 MiB for each user and each login. A hash says what it was made with, so older ones, and dearer ones, are good."""
 
-_NOBODYS = _CHOSEN.hash("the password of a user that does not exist")
+_DUMMIES = tuple(hasher.hash("the password of a user that does not exist") for hasher in (_CHOSEN, _RANDOM))
+"""A hash by each hasher, for names without a user, and for the time that a wrong password takes."""
 
 
 def hash_random(password: str) -> str:
@@ -47,24 +49,40 @@ def hash_random(password: str) -> str:
     return _RANDOM.hash(password)
 
 
-def hash_chosen(password: str) -> str:
-    """Return the hash of a password that a person chose. Raises InvalidValue for one that is too short or too long."""
+def check_chosen(password: str) -> None:
+    """Raise InvalidValue for a person's password that is too short or too long."""
     most = bounds.USER_PASSWORD.most
     if not SHORTEST <= len(password) <= most:
         raise InvalidValue(f"A password has {SHORTEST} to {most} characters.", noun=User.KIND, reason="password")
-    return _CHOSEN.hash(password)
 
 
 def matches(hashed: str, password: str) -> bool:
-    """Whether this is the password of a hash; False for the empty hash of a user without a password."""
+    """Whether this is the password of a hash; False for the empty hash of a user without a password.
+
+    A wrong password takes one comparison by each hasher, whichever made the hash: its time tells nothing of the user.
+    """
+    if _verified(hashed, password):
+        return True
+    for dummy in _DUMMIES:
+        if _parameters(dummy) != _parameters(hashed):
+            _verified(dummy, password)
+    return False
+
+
+def _verified(hashed: str, password: str) -> bool:
     try:
         return _CHOSEN.verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
 
 
+def _parameters(hashed: str) -> str:
+    """The part of a hash before its salt (PHC string format)."""
+    return hashed.rpartition("$")[0].rpartition("$")[0]
+
+
 class PasswordChecks:
-    """Looks at passwords: few at once, for each takes 64 MiB, and few of a user after wrong ones."""
+    """Hashes and verifies passwords: few at once, for each takes 64 MiB, and few of a user after wrong ones."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -85,19 +103,36 @@ class PasswordChecks:
 
     def right(self, name: str, hashed: str, password: str) -> bool:
         """Whether this is the password of the user `name`, by its hash. Raises Throttled."""
+        self._check_count(name)
+        with self._slot():
+            # Others were wrong while this one waited.
+            self._check_count(name)
+            is_right = len(password) <= bounds.USER_PASSWORD.most and matches(hashed, password)
+            if not is_right:
+                self._note(name)
+        return is_right
+
+    def hash_chosen(self, password: str) -> str:
+        """Return the hash of a password that a person chose. Raises InvalidValue, Throttled."""
+        check_chosen(password)
+        with self._slot():
+            return _CHOSEN.hash(password)
+
+    def _check_count(self, name: str) -> None:
+        """Raise Throttled for a user with too many wrong passwords."""
         if self._count(name) >= bounds.WRONG_PASSWORDS.most:
             text = f"Too many wrong passwords of this user: try again in {AGAIN:g} seconds."
             raise Throttled(text, noun=User.KIND, reason="passwords")
+
+    @contextlib.contextmanager
+    def _slot(self) -> Iterator[None]:
+        """Context manager: one of the few hashes at once is made or verified in the block. Raises Throttled."""
         if not self._slots.acquire(timeout=PATIENCE):
             raise Throttled("Too many passwords are looked at: try again.", noun=User.KIND, reason="passwords")
         try:
-            is_right = len(password) <= bounds.USER_PASSWORD.most and matches(hashed or _NOBODYS, password)
+            yield
         finally:
             self._slots.release()
-        is_right = is_right and bool(hashed)
-        if not is_right:
-            self._note(name)
-        return is_right
 
     def _count(self, name: str) -> float:
         count, at = self._wrong.get(name, (0.0, 0.0))

@@ -74,7 +74,7 @@ def create(
     if admin or project_name not in ("", caller.project_name):
         caller.require("administrator", "makes administrators, and users of other projects")
     if password:
-        hashed = password_rules.hash_chosen(password)
+        hashed = core.passwords.hash_chosen(password)
     else:
         password, hashed = _random_password()
     with core.store.write() as tx:
@@ -161,17 +161,24 @@ def set_password(caller: Caller, core: Core, password: str, uuid: str = "", old:
 
     All signed tokens of that user end. Raises Forbidden, NotFound, InvalidValue, Throttled.
     """
-    hashed = password_rules.hash_chosen(password)
+    password_rules.check_chosen(password)
     with core.store.read() as tx:
         user = user_rules.self_or_managed(caller, tx, uuid)
     hashed_old = user.wanted.password if user.uuid == caller.user else ""
     if hashed_old and not core.passwords.right(user.name, hashed_old, old):
-        raise Forbidden("The old password is wrong.", noun=User.KIND, reason="password")
+        raise _wrong_old()
+    hashed = core.passwords.hash_chosen(password)
     with core.store.write() as tx:
         user = user_rules.self_or_managed(caller, tx, uuid)
+        if hashed_old not in ("", user.wanted.password):
+            raise _wrong_old()
         user = tx.want(user, _ended(user.wanted, password=hashed))
         tx.add_journal_line(caller, user, "user.password", goal=user.generation, outcome="done")
         return user
+
+
+def _wrong_old() -> Forbidden:
+    return Forbidden("The old password is wrong.", noun=User.KIND, reason="password")
 
 
 @requires("admin")
