@@ -124,12 +124,12 @@ class Sessions:
 
     def _machine_console(self, spec: InstanceSpec, link: socket.socket) -> None:
         with _dial(self._machine.serial(spec.uuid)) as guest:
-            splice(link, guest)
+            relay(link.fileno(), guest.fileno())
 
     def _container_console(self, spec: InstanceSpec, link: socket.socket) -> None:
         attached = attach.console(guests.monitor(self._layout, spec), spec.ec2_id)
         try:
-            _relay(link, attached.output)
+            relay(link.fileno(), attached.output)
         finally:
             attached.close()
             processes.stop(attached.pid, 1.0)
@@ -146,23 +146,49 @@ def _dial(path: Path) -> socket.socket:
     return guest
 
 
-def _relay(link: socket.socket, terminal: int) -> None:
-    """Copy bytes between a client and a terminal until one of them ends."""
-    poll = select.poll()
-    poll.register(link.fileno(), select.POLLIN)
-    poll.register(terminal, select.POLLIN)
+def relay(client: int, guest: int) -> None:
+    """Copy bytes both ways between the descriptors of a client and of a guest, until either ends. Raises OSError.
+
+    A guest that takes no input keeps no client that has gone.
+    """
+    sides = ((client, guest), (guest, client))
+    unsent = {client: b"", guest: b""}
+    for side in unsent:
+        os.set_blocking(side, False)
     while True:
-        for descriptor, _ in poll.poll():
-            try:
-                data = os.read(descriptor, _CHUNK)
-            except OSError:
-                return
-            if not data:
-                return
-            if descriptor == terminal:
-                link.sendall(data)
-            else:
-                os.write(terminal, data)
+        poll = select.poll()
+        for side, other in sides:
+            events = (0 if unsent[other] else select.POLLIN) | (select.POLLOUT if unsent[side] else 0)
+            # A guest that has ended is heard of when the client has taken its last output.
+            if events or side == client:
+                poll.register(side, events)
+        ready = dict(poll.poll())
+        if unsent[guest] and ready.get(client, 0) & (select.POLLHUP | select.POLLERR):
+            return
+        for side, other in sides:
+            if side in ready and not unsent[other]:
+                new_data = _read(side)
+                if new_data == b"":
+                    return
+                unsent[other] = new_data or b""
+        for side, data in list(unsent.items()):
+            unsent[side] = _written(side, data)
+
+
+def _read(descriptor: int) -> bytes | None:
+    """The bytes that have come, empty at the end; None where none have come yet. Raises OSError."""
+    try:
+        return os.read(descriptor, _CHUNK)
+    except BlockingIOError:
+        return None
+
+
+def _written(descriptor: int, data: bytes) -> bytes:
+    """Write as much of `data` as is taken now; the rest. Raises OSError."""
+    try:
+        return data[os.write(descriptor, data) :] if data else b""
+    except BlockingIOError:
+        return data
 
 
 def splice(user: socket.socket, guest: socket.socket) -> None:
