@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pileus.app import processes
+from pileus.app import processes, rollback
 from pileus.app.state import StateDirectory
+from pileus.app.up import down, silent
 from pileus.cli.problem import Problem
 from tests.interrupts import PILEUS, interrupted, moments, processes_of
 from tests.services.process import free_port
@@ -41,6 +42,24 @@ def test_a_start_that_fails_leaves_a_cloud_that_runs_as_it_is(stub: Stub) -> Non
     before = stub.pid
     assert stub.pileus("up", "--port", "1", check=False).returncode == 1
     assert stub.pid == before
+
+
+@pytest.mark.parametrize("has_lock", [False, True])
+def test_a_start_that_fails_leaves_what_another_one_has_begun_meanwhile(own: Stub, *, has_lock: bool) -> None:
+    """Two starts of a new cloud: one fails, by its port say, after it has waited for the other one's lock."""
+    own.settings["HOME"] = "/"
+
+    def fail() -> None:
+        with rollback.on_failure(own.state, down, silent) as start:
+            own.up()
+            if has_lock:
+                start.begin()
+            raise Problem("The cloud runs already.")
+
+    with pytest.raises(Problem, match="runs already"):
+        fail()
+    assert own.pid
+    assert own.client.all("images")
 
 
 def test_a_later_start_that_fails_ends_its_processes_and_keeps_the_cloud(ended: Stub) -> None:

@@ -25,16 +25,18 @@ def up(state: StateDirectory, provider: str, say: Say) -> str:
     if kit.needs_root and os.geteuid() != 0:
         raise Problem("Running machines needs root: use sudo.")
     state.claim()
-    with rollback.on_failure(state, down, say):
-        _start(state, kit, say)
+    with rollback.on_failure(state, down, say) as start:
+        _start(start, kit, say)
     return _standing(state)
 
 
-def _start(state: StateDirectory, kit: Kit, say: Say) -> None:
+def _start(start: rollback.Start, kit: Kit, say: Say) -> None:
+    state = start.state
     state.prepare()
     with kits.as_problems():
         kept_options = kit.kept(kits.site(kit, state))
     with locked(state.run / "up.lock"):
+        start.begin()
         write_json(state.started, {"provider": kit.name, **kept_options}, 0o644)
         begin(kit, state, say)
         start_host(kit, state, say)

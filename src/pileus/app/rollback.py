@@ -31,25 +31,47 @@ class End(Protocol):
         """End them. Raises Problem."""
 
 
+class Start:
+    """A start of `state`, which is undone if it fails."""
+
+    def __init__(self, state: StateDirectory) -> None:
+        self.state = state
+        self.began = False
+        self.first = False
+
+    def begin(self) -> None:
+        """Note what this start finds. Its holder has the lock of starts, and has started nothing yet.
+
+        Before that lock another start may be under way, whose processes and files are not this one's to remove.
+        """
+        self.began = not _runs(self.state)
+        self.first = begins(self.state)
+
+
 @contextlib.contextmanager
-def on_failure(state: StateDirectory, end: End, say: Say) -> Iterator[None]:
+def on_failure(state: StateDirectory, end: End, say: Say) -> Iterator[Start]:
     """Undo the start of `state` inside the block if the block fails, whatever it fails by; signals count as failures.
 
-    A cloud of which a process ran before is left as it is. Otherwise everything ends but instances that ran before.
-    Of a first start, marker and logs alone remain, so that `status`, `down` and `purge` know the directory.
+    A cloud of which a process ran before, or that another start began, is left as it is. Otherwise everything ends but
+    instances that ran before. Of a first start, marker and logs alone remain, so that `status`, `down` and `purge` know
+    the directory.
     """
-    ran = any(processes.owner(state.pidfile(name)) is not None for name in ("supervisor", "cloud", "host"))
-    first = begins(state)
+    start = Start(state)
     with ended_by_signals():
         try:
-            yield
+            yield start
         except BaseException as error:
             with undisturbed():
-                if not ran:
+                if start.began:
                     if not isinstance(error, Exception):
                         say("interrupted: ending what this start has begun")
-                    _undo(state, end, say, first=first)
+                    _undo(state, end, say, first=start.first)
             raise
+
+
+def _runs(state: StateDirectory) -> bool:
+    """Whether a process of the cloud runs."""
+    return any(processes.owner(state.pidfile(name)) is not None for name in ("supervisor", "cloud", "host"))
 
 
 def ended_by_signals() -> contextlib.AbstractContextManager[None]:
@@ -68,9 +90,6 @@ def begins(state: StateDirectory) -> bool:
 
 
 def _undo(state: StateDirectory, end: End, say: Say, *, first: bool) -> None:
-    if not state.started.exists():
-        # Nothing but the directory itself was made.
-        return
     try:
         state.prepare()
         end(state, instances=first, say=say)
@@ -88,6 +107,9 @@ def _forget(state: StateDirectory) -> None:
     machine = kits.machine(kit, state)
     keep = {path.name for path in (state.log("cloud").parent, state.run, state.started, state.joined, state.identity)}
     with locked(state.run / "up.lock"), kits.as_problems():
+        if _runs(state):
+            # Of another start, which waited for the lock.
+            return
         machine.release()
         clear(state, machine.names(), keep=keep)
 

@@ -61,20 +61,22 @@ def up(
     if kit.needs_root and os.geteuid() != 0:
         raise Problem(f"Running machines needs root: use sudo, or try {_others(kit)}.")
     state.claim()
-    with rollback.on_failure(state, down, say):
+    with rollback.on_failure(state, down, say) as start:
         if start_options.get("provider") != kit.name:
             # First of all: by this file `status`, `down` and `purge` know what is here.
             write_json(state.started, {"provider": kit.name}, 0o644)
         state.prepare()
         _check_disk(state)
-        return _up(state, kit, port, say, recovers=recovers)
+        return _up(start, kit, port, say, recovers=recovers)
 
 
-def _up(state: StateDirectory, kit: Kit, port: int | None, say: Say, *, recovers: bool) -> dict[str, str]:
+def _up(start: rollback.Start, kit: Kit, port: int | None, say: Say, *, recovers: bool) -> dict[str, str]:
     """Start what does not run, in a directory that says whose it is, and wait for the cloud; its endpoints."""
+    state = start.state
     start_options = read_json(state.started) or {}
     with contextlib.ExitStack() as starting:
         with locked(state.run / "up.lock"):
+            start.begin()
             begin(kit, state, say)
             supervisor = processes.owner(state.pidfile("supervisor"))
             _refuse_another_port(state, port, start_options)
