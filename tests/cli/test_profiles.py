@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pileus.cli import profiles
+from pileus.cli import profiles, shells
 from pileus.cli.client import connect, remote
 from pileus.cli.options import state_of
 from pileus.cli.problem import Problem
@@ -100,6 +100,34 @@ def test_a_link_stays_a_link(config: Path, tmp_path: Path) -> None:
     profiles.write(OWN)
     assert config.is_symlink()
     assert "[profile lab]" in real.read_text()
+
+
+def test_ends_of_lines_of_others_stay_as_they_are(config: Path) -> None:
+    config.parent.mkdir()
+    text = "# one\u2028line\x0c\r\n[profile work]\r\nregion = x\r\n"
+    config.write_bytes(text.encode())
+    profiles.write(OWN)
+    assert config.read_bytes().decode().startswith(text)
+    profiles.remove("lab", "/state")
+    assert config.read_bytes().decode().rstrip("\n") == text.rstrip("\n")
+
+
+@pytest.mark.parametrize("secret", ["S\ncredential_process = evil", "S\r", "S\u2028x"])
+def test_a_cloud_elsewhere_adds_no_settings(config: Path, secret: str) -> None:
+    """Its answer has the access key: a line more would be run by AWS clients."""
+    with pytest.raises(Problem, match="signs that no setting may have"):
+        profiles.write(OWN._replace(credentials={"aws_secret_access_key": secret}))
+    assert not config.parent.exists()
+
+
+def test_no_access_key_is_made_for_a_profile_that_cannot_be(config: Path) -> None:
+    config.parent.mkdir()
+    config.write_text("[profile work]\nregion = x\n")
+    # Nothing answers there: a request would end by another problem.
+    there = profiles.Remote("http://127.0.0.1:1/v1", "t", None)
+    for name, message in (("a b", "no name of a profile"), ("work", "another program's")):
+        with pytest.raises(Problem, match=message):
+            shells.profile(name, Path("/state"), there)
 
 
 def test_names_that_cannot_be() -> None:

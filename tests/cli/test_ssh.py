@@ -124,6 +124,12 @@ def test_the_key_of_a_key_pair_is_that_of_its_id(folder: Path) -> None:
     assert (other.read_text(), own.read_text(), own.stat().st_mode & 0o777) == ("another cloud's", "ours", 0o600)
 
 
+def test_a_cloud_chooses_no_folder_of_this_machine(folder: Path) -> None:
+    """A cloud elsewhere names its key pairs."""
+    path = keys.path_of({"name": ".", "id": "/../../.ssh/authorized_keys"})
+    assert path.parent == folder / "keys"
+
+
 ADD_RULE = "pileus rule add default 22 --from 127.0.0.0/8"
 
 STATES = [

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperOption
 
 from pileus.app.state import StateDirectory, opened
 from pileus.cli import panels
+from pileus.cli.client import choose
 from pileus.cli.commands import cli, images
 from pileus.cli.hosts import hosts
 from pileus.cli.options import Json, StateOption, state_of
@@ -76,12 +77,7 @@ def everything(
 ) -> None:
     """A cloud in one command."""
     del version
-    if endpoint or profile:
-        # In the place of the variables, for the commands that this one starts, too.
-        names = {"PILEUS_ENDPOINT": endpoint, "PILEUS_PROFILE": profile}
-        for name, value in names.items():
-            os.environ.pop(name, None)
-            os.environ.update({name: value} if value else {})
+    choose(endpoint, profile)
     elsewhere = os.environ.get("PILEUS_ENDPOINT") or os.environ.get("PILEUS_PROFILE")
     if elsewhere and context.invoked_subcommand in panels.LOCAL:
         text = f"'pileus {context.invoked_subcommand}' is about a state directory of this machine:"

@@ -187,6 +187,17 @@ def connect(state: Path, timeout: float = _TIMEOUT) -> Client:
     return Client(endpoints["rest"], admin["token"], trusted(state), timeout)
 
 
+def choose(endpoint: str, profile: str) -> None:
+    """Have this process, and the commands that it starts, reach the cloud of these options; empty ones change nothing.
+
+    They take the place of all variables that name a cloud.
+    """
+    if endpoint or profile:
+        for name, value in {"PILEUS_ENDPOINT": endpoint, "PILEUS_PROFILE": profile}.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: value} if value else {})
+
+
 def remote() -> Remote | None:
     """The cloud of PILEUS_ENDPOINT and PILEUS_TOKEN, or of PILEUS_PROFILE; None where neither is set.
 

@@ -22,6 +22,11 @@ def names_of(nouns: str) -> Callable[[typer.Context, str], list[str]]:
     """The function by which Typer completes an argument that names one of `nouns`."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        from pileus.cli.client import choose  # noqa: PLC0415  (commands start quickly)
+
+        # A completion runs no callback, which reads these options for a command.
+        options = ctx.find_root().params
+        choose(options.get("endpoint") or "", options.get("profile") or "")
         return names(nouns, ctx.params.get("state"), incomplete)
 
     return complete

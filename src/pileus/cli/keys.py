@@ -25,7 +25,7 @@ LONGEST = 1 << 16
 
 def path_of(keypair: Mapping[str, Any]) -> Path:
     """Where the private key of a key pair is kept. Ids of key pairs are unique among clouds, names are not."""
-    return FOLDER / "keys" / f"{keypair['name'].replace('/', '_')}.{keypair['id']}"
+    return FOLDER / "keys" / f"{keypair['name']}.{keypair['id']}".replace("/", "_")
 
 
 def keep(keypair: Mapping[str, Any]) -> Path:

@@ -50,6 +50,17 @@ def files() -> tuple[Path, Path]:
     return Path(config).expanduser(), Path(credentials).expanduser()
 
 
+def check(name: str, owner: str) -> None:
+    """Whether a profile of this name may be written for the cloud `owner`. Raises Problem."""
+    if not NAME.fullmatch(name):
+        raise Problem(f"'{name}' is no name of a profile: 1 to 64 letters, digits and . _ - + @.")
+    for path, heading in zip(files(), (_heading(name), name), strict=True):
+        present = _read(path, heading)
+        if present and present.get(OWNER) != owner:
+            whose = present.get(OWNER, "another program")
+            raise Problem(f"The profile '{name}' in {path} is {whose}'s, and stays: give another name.")
+
+
 def write(profile: Profile) -> tuple[Path, Path]:
     """Write a profile into the two files, in place of an earlier one of its cloud. Raises Problem."""
     return _replace(profile.name, profile.owner, profile.config, profile.credentials)
@@ -80,14 +91,12 @@ def remote(name: str) -> Remote:
 
 def _replace(name: str, owner: str, *sections: Mapping[str, str]) -> tuple[Path, Path]:
     """Give the sections of a profile these settings, none: no section; nothing is written unless both may be."""
-    if not NAME.fullmatch(name):
-        raise Problem(f"'{name}' is no name of a profile: 1 to 64 letters, digits and . _ - + @.")
+    check(name, owner)
     paths, headings = files(), (_heading(name), name)
-    for path, heading in zip(paths, headings, strict=True):
-        present = _read(path, heading)
-        if present and present.get(OWNER) != owner:
-            whose = present.get(OWNER, "another program")
-            raise Problem(f"The profile '{name}' in {path} is {whose}'s, and stays: give another name.")
+    for key, value in itertools.chain([(OWNER, owner)], *(section.items() for section in sections)):
+        # A cloud elsewhere chose some: a line more would be a setting of its own, `credential_process` say.
+        if not value.isprintable():
+            raise Problem(f"The {key} of the profile '{name}' has signs that no setting may have: {value!r}.")
     for path, heading, section in zip(paths, headings, sections, strict=True):
         lines = [f"{key} = {value}" for key, value in {**section, OWNER: owner}.items()]
         _write(path, heading, lines if section else [])
@@ -100,11 +109,13 @@ def _heading(name: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        # As bytes: other ends of lines than \n stay as they are.
+        text = path.read_bytes().decode()
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise Problem(f"{path} cannot be read: {error}.") from error
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _extent(lines: list[str], heading: str) -> tuple[int, int]:

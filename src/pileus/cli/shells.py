@@ -60,8 +60,10 @@ def profile(name: str, state: Path, there: Remote | None) -> Profile:
     A user elsewhere has the access key of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or else that of the earlier
     profile, or else a new one. Raises Problem.
     """
-    from pileus.cli.profiles import Profile, Remote, settings  # noqa: PLC0415  (commands start quickly)
+    from pileus.cli.profiles import Profile, Remote, check, settings  # noqa: PLC0415  (commands start quickly)
 
+    # Before an access key is made for it.
+    check(name, there.url if there else str(state))
     if there is None:
         endpoints, admin = documents(state)
         there, server = Remote(endpoints["rest"], admin["token"], trusted(state)), endpoints["ec2"]
