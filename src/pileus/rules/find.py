@@ -24,7 +24,9 @@ def visible(caller: Caller, noun: Noun) -> bool:
     """Whether the caller may know of it: its own, what it has a part in, public or shared; an admin everything."""
     if caller.admin or noun.project in ("", caller.project) or caller.project in noun.parties():
         return True
-    return getattr(noun.wanted, "public", False) or caller.account_id in getattr(noun.wanted, "accounts", ())
+    if getattr(noun.wanted, "public", False):
+        return True
+    return bool(caller.account_id) and caller.account_id in getattr(noun.wanted, "accounts", ())
 
 
 def by_ec2(caller: Caller, tx: Reader, cls: type[N], ids: Iterable[str], *, dead: bool = False) -> list[N]:

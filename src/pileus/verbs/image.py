@@ -206,6 +206,9 @@ class ImageChange(msgspec.Struct, frozen=True, kw_only=True):
     remove: Idents = ()
 
 
+_ACCOUNT = re.compile(r"[0-9]{12}")
+
+
 @requires("member")
 def modify(caller: Caller, core: Core, uuid: str, change: ImageChange) -> Image:
     """Change an image's description, and who may launch from it beside its own project.
@@ -214,6 +217,10 @@ def modify(caller: Caller, core: Core, uuid: str, change: ImageChange) -> Image:
     QuotaExceeded for too many accounts.
     """
     sizes.check(change)
+    for account in change.add:
+        if not _ACCOUNT.fullmatch(account):
+            text = f"'{account[:40]}' is no number of an account, which has 12 digits."
+            raise InvalidValue(text, noun="image", ident=account[:40], reason="account")
     with core.store.write() as tx:
         image = own(caller, find.living(caller, tx, Image, uuid))
         before = image.wanted

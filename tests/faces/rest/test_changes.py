@@ -65,6 +65,14 @@ def test_an_image_is_shared_and_no_longer(cloud: Cloud, account: Account) -> Non
     assert cloud.refused(account, "POST", "images/mine", {"public": True}) == "Forbidden"
 
 
+@pytest.mark.parametrize("number", ["", "self", "12345678901", "1234567890123", "١٢٣٤٥٦٧٨٩٠١٢"])
+def test_an_image_is_shared_with_numbers_of_accounts_alone(cloud: Cloud, account: Account, number: str) -> None:
+    """The empty number is that of a look for names: everybody would find the image by a name of its owner's choice."""
+    cloud.post(account, f"images/{cloud.image()}/copy", {"name": "bait"})
+    assert cloud.refused(account, "POST", "images/bait", {"add": [number]}) == "InvalidValue"
+    assert cloud.refused(cloud.account(), "GET", "images/bait") == "NotFound"
+
+
 def test_two_of_one_name_are_told_by_their_ids(cloud: Cloud, account: Account) -> None:
     ids = [cloud.post(account, "networks", {"name": "twin"})["id"] for _ in range(2)]
     status, _, answer = cloud.ask(account, "GET", "networks/twin")
