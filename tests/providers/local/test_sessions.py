@@ -33,8 +33,12 @@ def test_bytes_go_both_ways_until_one_side_ends() -> None:
         user.sendall(b"typed")
         assert serial.recv(99) == b"typed"
         output = os.urandom(PLENTY)
-        writing = threading.Thread(target=lambda: (serial.sendall(output), serial.close()), daemon=True)
-        writing.start()
+
+        def write() -> None:
+            serial.sendall(output)
+            serial.close()
+
+        threading.Thread(target=write, daemon=True).start()
         received = b""
         while len(received) < PLENTY:
             received += user.recv(1 << 16)

@@ -54,13 +54,15 @@ class Attached:
             fcntl.ioctl(self.output, termios.TIOCSWINSZ, struct.pack("HHHH", *window, 0, 0))
 
     def close_input(self) -> None:
-        """Tell the command that no input follows: by ^D where there is a terminal."""
+        """Tell the command that no input follows: by ^D where there is a terminal. Safe to repeat."""
+        if self.input < 0:
+            return
         if self.terminal:
             with contextlib.suppress(OSError):
                 os.write(self.input, b"\x04")
-        elif self.input >= 0:
+        else:
             os.close(self.input)
-            self.input = -1
+        self.input = -1
 
     def close(self) -> None:
         """Close the descriptors; a terminal's processes get SIGHUP."""

@@ -135,7 +135,8 @@ class Execution:
         """Do what the frames of the client say. Raises OSError for frames that are none of a client's."""
         for frame in frames:
             if frame.kind is FrameKind.INPUT:
-                self._unsent += frame.data
+                # What follows the end of the input has nowhere to go.
+                self._unsent += b"" if self._closing else frame.data
                 self._closing = self._closing or not frame.data
             elif frame.kind is FrameKind.WINDOW:
                 self._attached.resize(decode_window(frame.data))
