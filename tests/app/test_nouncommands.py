@@ -248,6 +248,26 @@ def test_a_shell_completes_names_from_the_cloud(stub: Stub, box: str, words: lis
         assert subprocess.run([program], env=nowhere, capture_output=True, text=True, check=False).stdout.strip() == ""
 
 
+def test_a_shell_completes_no_names_of_another_cloud(stub: Stub, tmp_path: Path) -> None:
+    """The option names a cloud where nothing answers; the cloud of the state directory does."""
+    environment = {**stub.environment(), "HOME": str(tmp_path), "_PILEUS_COMPLETE": "complete_bash"}
+    program = str(Path(sys.executable).parent / "pileus")
+    for option in ("--endpoint http://127.0.0.1:1", "--profile nobodys"):
+        words = f"pileus {option} image show "
+        settings = {"COMP_WORDS": words, "COMP_CWORD": "5", "PILEUS_TOKEN": "t"}
+        done = subprocess.run([program], env={**environment, **settings}, capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == ""
+
+
+def test_a_terminal_is_refused_where_there_is_none(stub: Stub) -> None:
+    ident = stub.client.post("instances", body={"image": "stub-container"})["instances"][0]["id"]
+    assert processes.until(lambda: stub.client.get("instances", ident)["state"] == "running", 20)
+    done = stub.pileus("exec", "-t", ident, "--", "true", check=False)
+    stub.client.delete("instances", ident)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "pileus: Standard input and output are no terminal: leave out -t.\n"
+
+
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 def test_each_shell_has_its_script(stub: Stub, name: str) -> None:
     from typer._completion_shared import get_completion_script  # noqa: PLC0415

@@ -110,6 +110,39 @@ def test_links_of_a_guest_s_archive_are_not_made(tmp_path: Path) -> None:
     assert (tmp_path / "x/file").stat().st_mode & 0o7777 == 0o755
 
 
+def test_a_file_of_two_names_is_copied_under_both(tmp_path: Path, tree: Path) -> None:
+    """tar sends the second name as a link to the first."""
+    (tree / "again").hardlink_to(tree / "a")
+    copying.download(list, [str(tree)], str(tmp_path / "copy"), recursive=True)
+    assert contents(tmp_path / "copy") == contents(tree)
+
+
+def test_another_name_of_a_file_that_was_not_sent_reads_nothing_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in ("x/secret", "x/../../secret"):
+            link = tarfile.TarInfo("x/link")
+            link.type, link.linkname = tarfile.LNKTYPE, name
+            tar.addfile(link)
+    (tmp_path / "archive").write_bytes(archive.getvalue())
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/secret").write_text("of this machine")
+    with pytest.raises(Problem, match="leads elsewhere"):
+        copying.download(lambda _: ["cat", str(tmp_path / "archive")], ["/x"], str(tmp_path / "x"), recursive=True)
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["secret"]
+    assert "'x/link' is neither a file nor a folder" in capsys.readouterr().err
+
+
+def test_the_folder_of_all_others_is_copied_with_the_names_in_it(tmp_path: Path, tree: Path) -> None:
+    def root(_words: object) -> list[str]:
+        return ["tar", "-chf", "-", "-C", str(tree), "--", "."]
+
+    copying.download(root, ["/"], str(tmp_path / "copy"), recursive=True)
+    assert contents(tmp_path / "copy") == contents(tree)
+
+
 @pytest.mark.parametrize(
     ("text", "path"),
     [

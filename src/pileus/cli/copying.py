@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -72,10 +73,12 @@ def download(remote: Remote, sources: Sequence[str], target: str, *, recursive: 
         goal = Path(target) / path.name if into else Path(target)
         words = ["tar", "-chf", "-", "-C", str(path.parent), "--", path.name or "."]
         with _running(remote(words), source, stdout=subprocess.PIPE) as running:
+            # The folder "/" has no name, which the members would begin with.
+            extraction = Extraction(goal, named=bool(path.name))
             try:
                 with tarfile.open(fileobj=running.stdout, mode="r|") as archive:
                     for member in archive:
-                        _extract(archive, member, goal)
+                        extraction.write(archive, member)
             except tarfile.ReadError:
                 """The guest's tar says why on standard error, and by its status."""
             # Zeros fill the last record behind the archive's end: tar ends by SIGPIPE unless the rest is read.
@@ -127,18 +130,42 @@ def _as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, goal: Path) -> None:
-    """Write one member: the first folder of its name is `goal`. Raises Problem for what leads elsewhere."""
-    parts = PurePosixPath(member.name).parts
-    if member.name.startswith("/") or ".." in parts:
-        raise Problem(f"The instance sent a file that leads elsewhere: {member.name!r}.")
-    path = goal.joinpath(*parts[1:])
-    if member.isdir():
-        path.mkdir(exist_ok=True, parents=True)
-    elif member.isreg():
-        content = archive.extractfile(member)
-        if content is not None:
-            path.parent.mkdir(exist_ok=True, parents=True)
-            with path.open("wb") as file:
-                shutil.copyfileobj(content, file)
-            path.chmod(member.mode & 0o777)
+class Extraction:
+    """Writes the members of a guest's archive below `goal`, which is the first folder of their names where `named`."""
+
+    def __init__(self, goal: Path, *, named: bool) -> None:
+        self._goal = goal
+        self._skipped_parts = int(named)
+        self._written: set[Path] = set()
+
+    def write(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        """Write one member: a folder, a file, or another name of a file. Raises Problem for what leads elsewhere.
+
+        Other members are passed over with a line on standard error: links that lead nowhere, devices.
+        """
+        path = self._path(member.name)
+        if member.isdir():
+            path.mkdir(exist_ok=True, parents=True)
+        elif member.isreg():
+            self._write_file(path, archive.extractfile(member), member.mode)
+        elif member.islnk() and (source := self._path(member.linkname)) in self._written:
+            with source.open("rb") as content:
+                self._write_file(path, content, member.mode)
+        else:
+            print(f"pileus: {member.name!r} is neither a file nor a folder, and was not copied", file=sys.stderr)
+
+    def _path(self, name: str) -> Path:
+        """Where the member of this name goes. Raises Problem."""
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or ".." in parts:
+            raise Problem(f"The instance sent a file that leads elsewhere: {name!r}.")
+        return self._goal.joinpath(*parts[self._skipped_parts :])
+
+    def _write_file(self, path: Path, content: IO[bytes] | None, mode: int) -> None:
+        if content is None:
+            return
+        path.parent.mkdir(exist_ok=True, parents=True)
+        with path.open("wb") as file:
+            shutil.copyfileobj(content, file)
+        path.chmod(mode & 0o777)
+        self._written.add(path)

@@ -81,6 +81,8 @@ def _run(instance: str, words: Sequence[str], *, terminal: bool | None, state: P
     document = client.get("instances", instance)
     ways.check_running(document)
     with_terminal = execution.at_terminal() if terminal is None else terminal
+    if with_terminal and not execution.at_terminal() and is_container(document):
+        raise Problem("Standard input and output are no terminal: leave out -t.", 2)
     if is_container(document):
         command = words or ["sh", "-c", SHELL]
         status = streams.run(execution.execute(client, document["id"], command, terminal=with_terminal))
