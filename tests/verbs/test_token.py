@@ -16,6 +16,7 @@ from pileus.model.user import User
 from pileus.rules import signedtoken
 from pileus.rules.credential import Authority, cipher
 from pileus.verbs import grant, token, user
+from tests.verbs.test_unreadable import damage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +113,19 @@ def test_whatever_ends_a_user_ends_its_tokens(site: Site) -> None:
         if is_disabled:
             user.modify(SYSTEM, site.core, eve.user, enabled=True)
             assert authority.by_token(issued.token, "rest") is None
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_an_administrator_made_anew_has_no_token_of_before(site: Site, *, is_damaged: bool) -> None:
+    """Not even one that had ended: the count of those that had is lost with the row."""
+    authority, eve = caller_of(site)
+    issued = token.create(eve, site.core)
+    token.revoke_all(eve, site.core)
+    if is_damaged:
+        damage(site, User, eve.user, "wanted")
+    account = user.remake(SYSTEM, site.core, "eve")
+    assert authority.by_token(account.token, "rest") is not None
+    assert Authority(site.core).by_token(issued.token, "rest") is None
 
 
 def test_a_recovered_store_knows_no_token_of_before(site: Site) -> None:

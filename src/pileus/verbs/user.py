@@ -140,13 +140,15 @@ def renew(caller: Caller, core: Core, name: str) -> Account:
 def remake(caller: Caller, core: Core, name: str) -> Account:
     """New secrets for an administrator with a damaged row: its row and its project's are made anew, where damaged.
 
-    Both keep their ids. A project made anew has no limits. Raises NotFound.
+    Both keep their ids, and all signed tokens of the user end. A project made anew has no limits. Raises NotFound.
     """
     password, hashed = _random_password()
     with core.store.write(recovering=True) as tx:
         uuid, home = _named(tx, name), project_rules.remake(caller, tx, name)
         user = tx.get(User, uuid)
-        wanted = Wanted(password=hashed, admin=True, home=home.uuid)
+        # Above each count of the row that cannot be read: tokens that it had ended stay so.
+        epoch = int(tx.now) if user is None else user.wanted.epoch + 1
+        wanted = Wanted(password=hashed, admin=True, home=home.uuid, epoch=epoch)
         if user is None:
             user = tx.add(User(uuid=uuid, project=home.uuid, name=name, wanted=wanted))
         else:
