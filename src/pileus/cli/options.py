@@ -12,6 +12,7 @@ import typer
 
 from pileus.cli import nounwords
 from pileus.cli.client import connect, default_state
+from pileus.cli.mcc.plain import plain
 
 StateOption = Annotated[
     Optional[Path],  # noqa: UP045  (typer reads it)
@@ -45,7 +46,7 @@ def show(fields: Mapping[str, str], *, as_json: bool) -> None:
 
 def show_named(noun: Mapping[str, Any], *, as_json: bool) -> None:
     """Print the id and the name of a noun, or the whole of it as JSON."""
-    line = "  ".join(filter(None, [noun["id"], noun["name"]]))
+    line = "  ".join(filter(None, [noun["id"], plain(noun["name"])]))
     print(json.dumps(noun, indent=2) if as_json else line)
 
 

@@ -6,6 +6,7 @@ import errno
 import sys
 from collections.abc import Callable
 
+from pileus.cli.mcc.plain import plain
 from pileus.model import disk
 
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
@@ -26,7 +27,9 @@ def spoken(command: Callable[[], object]) -> None:
     try:
         command()
     except Problem as problem:
-        sys.stderr.write(f"pileus: {problem.message}\n")
+        # A message may have names that other users chose.
+        lines = map(plain, problem.message.split("\n"))
+        sys.stderr.write("pileus: " + "\n".join(lines) + "\n")
         sys.exit(problem.status)
     except OSError as error:
         message = words(error)
