@@ -30,7 +30,7 @@ def up(state: StateDirectory, provider: str, say: Say) -> str:
     return _standing(state)
 
 
-def _start(start: rollback.Start, kit: Kit, say: Say) -> None:
+def _start(start: rollback.StartAttempt, kit: Kit, say: Say) -> None:
     state = start.state
     state.prepare()
     with kits.as_problems():

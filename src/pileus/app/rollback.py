@@ -31,7 +31,7 @@ class End(Protocol):
         """End them. Raises Problem."""
 
 
-class Start:
+class StartAttempt:
     """A start of `state`, which is undone if it fails."""
 
     def __init__(self, state: StateDirectory) -> None:
@@ -49,14 +49,14 @@ class Start:
 
 
 @contextlib.contextmanager
-def on_failure(state: StateDirectory, end: End, say: Say) -> Iterator[Start]:
+def on_failure(state: StateDirectory, end: End, say: Say) -> Iterator[StartAttempt]:
     """Undo the start of `state` inside the block if the block fails, whatever it fails by; signals count as failures.
 
     A cloud of which a process ran before, or that another start began, is left as it is. Otherwise everything ends but
     instances that ran before. Of a first start, marker and logs alone remain, so that `status`, `down` and `purge` know
     the directory.
     """
-    start = Start(state)
+    start = StartAttempt(state)
     with ended_by_signals():
         try:
             yield start

@@ -70,7 +70,7 @@ def up(
         return _up(start, kit, port, say, recovers=recovers)
 
 
-def _up(start: rollback.Start, kit: Kit, port: int | None, say: Say, *, recovers: bool) -> dict[str, str]:
+def _up(start: rollback.StartAttempt, kit: Kit, port: int | None, say: Say, *, recovers: bool) -> dict[str, str]:
     """Start what does not run, in a directory that says whose it is, and wait for the cloud; its endpoints."""
     state = start.state
     start_options = read_json(state.started) or {}

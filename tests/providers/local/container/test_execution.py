@@ -24,8 +24,11 @@ def start(command: Command) -> Attached:
     """Run a command of this machine with pipes."""
     pipes = subprocess.PIPE
     with subprocess.Popen(command.words, stdin=pipes, stdout=pipes, stderr=pipes) as running:
-        streams = (running.stdin, running.stdout, running.stderr)
-        attached = Attached(running.pid, *(os.dup(stream.fileno()) for stream in streams if stream))
+        assert running.stdin
+        assert running.stdout
+        assert running.stderr
+        descriptors = [os.dup(stream.fileno()) for stream in (running.stdin, running.stdout, running.stderr)]
+        attached = Attached(running.pid, descriptors[0], descriptors[1], descriptors[2])
         running.returncode = 0  # the channel reaps it
         return attached
 
