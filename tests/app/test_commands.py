@@ -195,12 +195,16 @@ def test_an_address_is_allocated_given_taken_and_released(stub: Stub, box: str) 
     fields = stub.pileus("address", "associate", address, "box").stdout.split()
     assert fields[:2] == [address, box]
     lines = [line.split() for line in stub.pileus("address", "list").stdout.splitlines()]
-    assert lines == [["ID", "ADDRESS", "INSTANCE", "PRIVATE"], [ident, address, box, fields[2]]]
+    loopback = stub.client.get("instances", box)["loopback"]
+    columns = ["ID", "ADDRESS", "INSTANCE", "PRIVATE", "LOOPBACK"]
+    assert lines == [columns, [ident, address, box, fields[2], loopback]]
+    row = next(line for line in stub.pileus("list").stdout.splitlines() if box in line)
+    assert {address, loopback} <= set(row.split()), "the list has the address that this machine reaches as well"
     refused = stub.pileus("address", "release", address, check=False)
     assert (refused.returncode, refused.stderr) == (1, f"pileus: Address {address} is in use. (Conflict)\n")
     stub.pileus("address", "disassociate", ident)
     stub.pileus("address", "release", ident)
-    none = ["ID  ADDRESS  INSTANCE  PRIVATE"]
+    none = ["  ".join(columns)]
     assert processes.until(lambda: stub.pileus("address", "list").stdout.splitlines() == none, 20)
 
 

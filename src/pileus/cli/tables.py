@@ -12,7 +12,7 @@ from pileus.cli.mcc.plain import plain
 from pileus.model.within import WITHIN_CLOUD
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "instance": ("id", "name", "state", "flavor", "image", "address", "loopback", "login_user", "trouble"),
+    "instance": ("id", "name", "state", "flavor", "image", "address", "loopback", "floating", "login_user", "trouble"),
     "image": (
         "id",
         "name",
@@ -44,7 +44,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "launchtemplate": ("id", "name", "wanted.default", "wanted.highest"),
     "placementgroup": ("id", "name", "wanted.policy"),
     "transittable": ("id", "wanted.gateway", "created"),
-    "floatingip": ("id", "address", "instance", "private"),
+    "floatingip": ("id", "address", "instance", "private", "loopback"),
     "user": ("id", "name", "wanted.enabled", "wanted.admin"),
     "usergroup": ("id", "name", "users"),
     "grant": ("id", "role", "user", "usergroup", "project_name"),

@@ -26,6 +26,7 @@ def test_life(account: Account) -> None:
     assert shown["PrivateIpAddress"] == instance["PrivateIpAddress"]
     assert shown["Tags"] == [{"Key": "t", "Value": "v"}]
     assert instance["PublicIpAddress"] == shown["PublicIp"] == made["PublicIp"]
+    assert {"Key": "aws:pileus:address", "Value": before} in instance["Tags"], "and the address of before is shown too"
     association = instance["NetworkInterfaces"][0]["Association"]
     assert (association["PublicIp"], association["IpOwnerId"]) == (made["PublicIp"], account.number)
     with refused("InvalidIPAddress.InUse"):

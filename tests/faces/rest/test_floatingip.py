@@ -15,10 +15,14 @@ def test_an_address_from_allocated_to_released(cloud: Cloud, account: Account) -
     box = cloud.post(account, "instances", {"image": cloud.image(), "name": "box"})["instances"][0]
     given = cloud.post(account, f"floatingips/{made['address']}/associate", {"instance": "box"})
     assert (given["id"], given["instance"], given["private"]) == (made["id"], box["id"], box["address"])
+    shown = cloud.get(account, "instances/box")
+    assert (shown["floating"], shown["loopback"]) == (made["address"], given["loopback"])
+    assert given["loopback"].startswith("127."), "each answer has the address that this machine reaches as well"
     assert cloud.refused(account, "DELETE", f"floatingips/{made['id']}") == "Conflict"
     taken = cloud.post(account, f"floatingips/{made['id']}/disassociate")
     again = cloud.post(account, f"floatingips/{made['address']}/disassociate")
-    assert taken["instance"] == again["instance"] == ""
+    assert taken["instance"] == again["instance"] == taken["loopback"] == ""
+    assert cloud.get(account, "instances/box")["floating"] == ""
     by_port = cloud.post(account, f"floatingips/{made['id']}/associate", {"port": given["port"]})
     assert by_port["instance"] == box["id"]
     cloud.post(account, f"instances/{box['id']}/terminate")

@@ -93,7 +93,10 @@ def document(noun: Noun) -> dict[str, Any]:
 
 
 def instance_document(view: InstanceView, liveness: Heard) -> dict[str, Any]:
-    """An instance, with its state, size, image and addresses in words of their own; `trouble` is "" if all is well."""
+    """An instance, with its state, size, image and addresses in words of their own; `trouble` is "" if all is well.
+
+    `address` is private, `loopback` is reached from the machine of its host, `floating` from the outside network.
+    """
     image = view.image
     return {
         **document(view.instance),
@@ -103,6 +106,7 @@ def instance_document(view: InstanceView, liveness: Heard) -> dict[str, Any]:
         "login_user": view.login_user,
         "address": view.nics[0].port.assigned.address if view.nics else "",
         "loopback": view.instance.assigned.loopback,
+        "floating": next((nic.floating.assigned.address for nic in view.nics if nic.floating), ""),
         "host": view.instance.assigned.host,
         "trouble": _trouble(view.instance, liveness),
         "key": view.instance.wanted.key_name,
@@ -139,13 +143,18 @@ def statistics_document(measured: InstanceStatistics) -> dict[str, Any]:
 
 
 def address_document(view: AddressView) -> dict[str, Any]:
-    """A floating address, with what has it in public ids, "" where nothing does."""
+    """A floating address, with what has it in public ids, "" where nothing does.
+
+    `loopback` is the address by which the instance is reached from the machine of its host `host`.
+    """
     return {
         **document(view.floating),
         "address": view.floating.assigned.address,
         "instance": view.instance.ec2_id if view.instance else "",
         "port": view.port.ec2_id if view.port else "",
         "private": view.port.assigned.address if view.port else "",
+        "loopback": view.instance.assigned.loopback if view.instance else "",
+        "host": view.instance.assigned.host if view.instance else "",
     }
 
 
