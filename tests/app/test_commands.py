@@ -56,6 +56,14 @@ def test_a_state_directory_that_cannot_be_one_is_said_in_one_line(own: Stub) -> 
     assert file.read_text() == "kept"
 
 
+def test_a_way_out_is_refused_where_there_are_no_packets(own: Stub) -> None:
+    for words, option in ((["--internet"], "--internet"), (["--outside", "eth1"], "--outside")):
+        done = own.pileus("up", "--provider", "stub", *words, check=False)
+        why = f"pileus: A cloud over 'stub' has no packets, so {option} has no meaning there.\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", why)
+        assert not own.state.endpoints.exists()
+
+
 def test_a_user_is_made_and_shown_once(stub: Stub) -> None:
     account = json.loads(stub.pileus("user", "create", "ann", "--project", "lab", "--json").stdout)
     assert account.keys() == {*stub.admin, "user_id"}

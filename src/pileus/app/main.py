@@ -93,20 +93,41 @@ def up(
         Optional[int],  # noqa: UP045  (typer reads it)
         typer.Option(help="By default a free one.", min=0, max=65535),
     ] = None,
+    internet: Annotated[
+        Optional[bool],  # noqa: UP045  (typer reads it)
+        typer.Option(
+            "--internet/--no-internet",
+            help="Guests reach what this machine reaches. By default as at the last start, at first not.",
+            show_default=False,
+        ),
+    ] = None,
+    outside: Annotated[
+        str,
+        typer.Option(
+            metavar="IFACE",
+            help="The interface to the outside network, for the cloud alone; none: it ends in this machine. By default "
+            "as at the last start, at first none.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
     from pileus.app import kits  # noqa: PLC0415  (commands start quickly)
     from pileus.app.up import up as run_up  # noqa: PLC0415  (commands start quickly)
 
     where = opened(state_of(state))
+    options = {} if internet is None else {"internet": "yes" if internet else "no"}
+    options |= {"outside_interface": outside} if outside else {}
     if where.joined.exists():
         from pileus.app import member  # noqa: PLC0415  (commands start quickly)
 
         if port is not None:
             raise Problem(f"{where.root} is a host's: it has no faces of its own.")
+        if options:
+            raise Problem(f"{where.root} is a host's: PILEUS_OUTSIDE_INTERFACE names its interface, and leads out.")
         typer.echo(member.up(where, provider, _say))
         return
-    endpoints = run_up(where, provider, port, _say)
+    endpoints = run_up(where, provider, port, _say, options=options)
     if kits.builds_images(where):
         from pileus.app.build import add_all  # noqa: PLC0415  (commands start quickly)
 

@@ -255,6 +255,16 @@ def read_own(kit: Kit, environment: Mapping[str, str] = os.environ) -> msgspec.S
     return None if kit.settings is None else _read(kit.settings, environment)
 
 
+def choose(kit: Kit, options: Mapping[str, str]) -> None:
+    """Set the kit's settings `options`, by name, in this process's environment. Problem where the kit has no such."""
+    for name, value in options.items():
+        if kit.settings is None or name not in kit.settings.__struct_fields__:
+            raise Problem(
+                f"A cloud over '{kit.name}' has no packets, so --{name.partition('_')[0]} has no meaning there."
+            )
+        os.environ[variable(name)] = value
+
+
 def read_face(kind: type[T], face: str, environment: Mapping[str, str] = os.environ) -> T:
     """The settings of a face, as `read` does; its name is in those of its variables."""
     return _read(kind, environment, face)

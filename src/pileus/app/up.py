@@ -12,7 +12,7 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pileus.app import kits, ports, processes, rollback, settings, supervise
 from pileus.app.state import ACCOUNT_KEYS, LONGEST, StateDirectory
@@ -39,16 +39,25 @@ _BEHIND = "the database is older than what this cloud's hosts hold: recovering i
 
 Say = Callable[[str], None]
 
+NO_OPTIONS: Mapping[str, str] = {}
+
 
 def silent(_text: str) -> None:
     """Say nothing."""
 
 
 def up(
-    state: StateDirectory, provider: str = "", port: int | None = None, say: Say = silent, *, recovers: bool = False
+    state: StateDirectory,
+    provider: str = "",
+    port: int | None = None,
+    say: Say = silent,
+    *,
+    options: Mapping[str, str] = NO_OPTIONS,
+    recovers: bool = False,
 ) -> dict[str, str]:
     """Have the cloud of `state` run; its endpoints. Running processes are left alone. Raises Problem.
 
+    `options` are settings of the kit, by name, before those of the environment; the cloud's processes inherit them.
     `recovers` when it was made to recover its store, be that behind or not.
     """
     _check(state)
@@ -60,6 +69,8 @@ def up(
         raise Problem(f"{state.root} holds a cloud over '{start_options.get('provider')}'; choose another --state.")
     if kit.needs_root and os.geteuid() != 0:
         raise Problem(f"Running machines needs root: use sudo, or try {_others(kit)}.")
+    settings.choose(kit, options)
+    kept_options = _kept(state, kit, start_options)
     state.claim()
     with rollback.on_failure(state, down, say) as start:
         if start_options.get("provider") != kit.name:
@@ -83,7 +94,7 @@ def _up(start: rollback.StartAttempt, kit: Kit, port: int | None, say: Say, *, r
             before = _start(state)
             listener = None
             if supervisor is None:
-                listener = starting.enter_context(_cloud(state, kit, port, start_options, say))
+                listener = starting.enter_context(_cloud(state, kit, port, start_options, kept_options, say))
             else:
                 # It has the listening socket, and starts the cloud at once if that is in a pause.
                 with contextlib.suppress(ProcessLookupError):
@@ -95,6 +106,19 @@ def _up(start: rollback.StartAttempt, kit: Kit, port: int | None, say: Say, *, r
                 starting.enter_context(supervise.starting(state, parts, listener.fileno()))
         supervised = supervisor is not None
         return _await(state, kit, say, before, supervised=supervised, recovers=recovers)
+
+
+def _kept(state: StateDirectory, kit: Kit, start_options: Mapping[str, object]) -> Mapping[str, str]:
+    """The kit's settings that are kept until the next start. Problem where others are in force."""
+    with kits.as_problems():
+        kept_options = kit.kept(kits.site(kit, state))
+    running = any(processes.owner(state.pidfile(name)) for name in ("cloud", "supervisor"))
+    names = sorted({*kept_options, *start_options} - {"provider", "port"})
+    changed = [name for name in names if kept_options.get(name) != start_options.get(name)]
+    if running and changed:
+        variables = " and ".join(settings.variable(name) for name in changed)
+        raise Problem(f"The cloud runs already, with another {variables}: pileus down first.")
+    return kept_options
 
 
 def begin(kit: Kit, state: StateDirectory, say: Say) -> None:
@@ -176,7 +200,12 @@ def _refuse_another_port(state: StateDirectory, port: int | None, start_options:
 
 
 def _cloud(
-    state: StateDirectory, kit: Kit, port: int | None, start_options: dict[str, object], say: Say
+    state: StateDirectory,
+    kit: Kit,
+    port: int | None,
+    start_options: Mapping[str, object],
+    kept_options: Mapping[str, str],
+    say: Say,
 ) -> socket.socket:
     """Start the cloud unless it runs; the socket at which it listens, for a supervisor to keep."""
     running = processes.owner(state.pidfile("cloud"))
@@ -188,7 +217,8 @@ def _cloud(
         processes.stop(running, STOP)
     say("starting the cloud")
     listener = _listen(port, start_options.get("port"))
-    write_json(state.started, {"provider": kit.name, "port": listener.getsockname()[1]}, 0o644)
+    started = {"provider": kit.name, "port": listener.getsockname()[1], **kept_options}
+    write_json(state.started, started, 0o644)
     state.endpoints.unlink(missing_ok=True)
     state.ready.unlink(missing_ok=True)
     argv = _cloud_command(state, kit, listener)

@@ -451,6 +451,15 @@ RESOLVER_QUESTIONS_OF_PROJECT: Final = Bound(
 RESOLVER_QUESTIONS_OF_INSTANCE: Final = Bound(
     "the same, of an instance's port", "instance", 16, "SERVFAIL, or the connection is closed"
 )
+UPLINK_CONNECTIONS: Final = Bound(
+    "connections of guests by the uplink (`pileus up --internet`)", "cloud", 8192, "ICMP: administratively prohibited"
+)
+UPLINK_CONNECTIONS_OF_ADDRESS: Final = Bound(
+    "the same, of one address of the outside network: a router, or a floating address",
+    "address",
+    2048,
+    "ICMP: administratively prohibited",
+)
 CONTAINER_PROCESSES: Final = Bound(
     "processes and threads of a container (one for each MiB of memory, from 256), unless the flavor has its own",
     "instance",

@@ -57,6 +57,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "TemplateRefused": "A booted guest cannot become a template, or no longer be one; guests boot as ever.",
         "TemplateUnfinished": "The host stopped while it made a template.",
         "TooManySessions": "The instance or its host has as many commands, consoles and followed logs as it may.",
+        "UplinkUnavailable": "The uplink of `pileus up --internet` did not start; the message says why.",
         "Unsupported": "The provider has no such channel or kind of machine.",
     }
 )

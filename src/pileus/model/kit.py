@@ -294,7 +294,7 @@ class Kit(ABC):
         return Machine(site)
 
     def kept(self, site: Site) -> Mapping[str, str]:
-        """The settings of a machine that joined which are kept from its start to its end. Raises InvalidValue."""
+        """The settings of this machine that hold from a start until another start changes them. Raises InvalidValue."""
         return {}
 
     def registers(self, site: Site) -> Sequence[HostRegister]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
+from pathlib import Path
 
 from pileus.model.kit import HostBody, HostServices, Site
-from pileus.providers.local.guestnet.upstream import host_servers
+from pileus.providers.local.guestnet.upstream import RESOLV_CONF, host_servers
 from pileus.providers.local.provider import LocalProvider, capacity, traits
-from pileus.providers.local.site import fabric_of, layout_of
+from pileus.providers.local.site import fabric_of, has_uplink, layout_of
 
 
 def body_of(site: Site, services: HostServices) -> HostBody:
@@ -18,7 +20,7 @@ def body_of(site: Site, services: HostServices) -> HostBody:
         services.fetch,
         services.channels,
         services.metadata(),
-        functools.partial(host_servers, settings.resolv_conf),
+        functools.partial(host_servers, resolv_conf(site)),
         templates=settings.template_cache if settings.boot_restore else 0,
         cache_bytes=settings.image_cache,
         cache_entries=settings.image_cache_entries,
@@ -33,3 +35,8 @@ def body_of(site: Site, services: HostServices) -> HostBody:
         start=provider.start,
         stop=provider.stop,
     )
+
+
+def resolv_conf(site: Site) -> Path:
+    """The file that names the resolvers for names that are no guest's."""
+    return Path(site.settings.resolv_conf or (RESOLV_CONF if has_uplink(site) else os.devnull))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pileus.model.errors import Conflict, Fault
+from pileus.model.errors import Conflict, InvalidValue
 from pileus.model.finding import Finding
 from pileus.model.kit import Machine, ProcessDeclaration, Say, Sight, Site
 from pileus.model.views import BookView, StoreView
@@ -17,10 +18,12 @@ from pileus.providers.local.container import lxcfs, monitor, ranges
 from pileus.providers.local.container.bases import Bases
 from pileus.providers.local.engine import chassis
 from pileus.providers.local.engine.daemons import daemons
+from pileus.providers.local.engine.fabric import Fabric
 from pileus.providers.local.layout import Layout
 from pileus.providers.local.machine import cgroups, daemon
 from pileus.providers.local.machine.daemon import libvirtd
-from pileus.providers.local.site import fabric_of, layout_of
+from pileus.providers.local.site import fabric_of, has_uplink, layout_of
+from pileus.providers.local.uplink import daemon as uplink
 
 PATIENCE = 10.0
 """Seconds that the kernel may take to let go of the guests' last cgroups."""
@@ -39,11 +42,16 @@ class LocalMachine(Machine):
             text = "libvirt's Python module is not installed: pip install 'pileus[local]'"
             raise Fault("HypervisorMissing", text, permanent=True)
         layout, fabric = self._layout, fabric_of(self.site)
+        _check_outside(self.site, fabric)
         prefix.take(layout)
         pids = self.running()
         if None in (pids[process.name] for process in daemons(layout, fabric=fabric)):
             say("starting the network engine")
         chassis.up(layout, fabric=fabric)
+        if has_uplink(self.site):
+            uplink.up(layout, fabric, self.site.settings.internet_rate)
+        else:
+            uplink.down(layout)
         if pids["libvirtd"] is None:
             say("starting libvirtd")
         daemon.up(layout)
@@ -65,20 +73,23 @@ class LocalMachine(Machine):
         say("ending libvirtd and the network engine")
         lxcfs.down(layout)
         daemon.down(layout)
+        uplink.down(layout)
         chassis.down(layout, fabric=fabric_of(self.site))
 
     def processes(self) -> Sequence[ProcessDeclaration]:
-        """The network engine's daemons, libvirtd and lxcfs."""
-        layout = self._layout
+        """The network engine's daemons, the uplink, libvirtd and lxcfs."""
+        layout, fabric = self._layout, fabric_of(self.site)
+        uplinks = [uplink.daemon(layout, fabric, self.site.settings.internet_rate)] if has_uplink(self.site) else []
         figures = [lxcfs.daemon(layout)] if _shows_figures() else []
-        processes = [*daemons(layout, fabric_of(self.site)), libvirtd(layout), *figures]
+        processes = [*daemons(layout, fabric), *uplinks, libvirtd(layout), *figures]
         return [process.declaration for process in processes]
 
     def running(self) -> Mapping[str, int | None]:
         """The daemons' pids."""
         layout = self._layout
         figures = {lxcfs.NAME: lxcfs.pid(layout)} if _shows_figures() else {}
-        return {"libvirtd": daemon.pid(layout), **figures, **chassis.status(layout, fabric_of(self.site))}
+        uplinks = {uplink.NAME: uplink.pid(layout)} if has_uplink(self.site) else {}
+        return {"libvirtd": daemon.pid(layout), **figures, **uplinks, **chassis.status(layout, fabric_of(self.site))}
 
     def silent(self) -> Sequence[str]:
         """The network engine's daemons, and libvirtd, as far as they do not answer."""
@@ -159,3 +170,14 @@ def counted(count: int) -> str:
 def _shows_figures() -> bool:
     """Whether this machine can run containers, and what shows them their own figures."""
     return monitor.available() and lxcfs.available()
+
+
+def _check_outside(site: Site, fabric: Fabric) -> None:
+    """Raise InvalidValue for a way out that this machine cannot give to the cloud."""
+    if has_uplink(site) and site.joined is not None:
+        raise InvalidValue("--internet is for a cloud on one machine: here the outside network's gateway leads on.")
+    if has_uplink(site) and fabric.outside_interface:
+        text = "has the outside network's gateway behind it, which decides what guests reach: leave --internet out."
+        raise InvalidValue(f"{fabric.outside_interface} {text}")
+    if site.joined is None and fabric.outside_interface and (why := chassis.unfit(layout_of(site), fabric)):
+        raise InvalidValue(why)

@@ -54,12 +54,17 @@ class LocalKit(Kit):
         return LocalMachine(site)
 
     def kept(self, site: Site) -> Mapping[str, str]:
-        """The interfaces that come back when the switch ends."""
-        from pileus.providers.local.site import joined_fabric  # noqa: PLC0415  (joined machines alone)
+        """The interfaces that come back when the switch ends, and whether there is an uplink."""
+        from pileus.providers.local.site import fabric_of, has_uplink  # noqa: PLC0415  (starts alone)
 
-        fabric = joined_fabric(site)
+        fabric = fabric_of(site)
         tunnels = f"{fabric.tunnels.interface}={fabric.tunnels.address}" if fabric.tunnels else ""
-        return {"tunnels": tunnels, "outside_interface": fabric.outside_interface}
+        options = {
+            "tunnels": tunnels,
+            "outside_interface": fabric.outside_interface,
+            "internet": "yes" if has_uplink(site) else "",
+        }
+        return {name: value for name, value in options.items() if value}
 
     def registers(self, site: Site) -> Sequence[HostRegister]:
         """The chassis in OVN's southbound database, which is beside the northbound one that the settings name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -41,12 +41,32 @@ class LocalSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     outside_interface: Annotated[
-        str, _says("the interface that a host that joined gives to its switch for the outside network")
+        str,
+        _says(
+            "the interface that the switch takes for the outside network, whose gateway is then outside of this "
+            "machine, at the network's first address (`pileus up --outside`); none: the network ends in this machine; "
+            "empty: as at the last start, at first none"
+        ),
     ] = ""
+    internet: Annotated[
+        Literal["", "yes", "no"],
+        _says(
+            "yes: guests reach what this machine reaches (`pileus up --internet`); no: nothing outside of the cloud; "
+            "empty: as at the last start, at first no"
+        ),
+    ] = ""
+    internet_rate: Annotated[
+        int,
+        Meta(ge=10_000),
+        _says("bytes a second that guests send by it, and that they receive, all of them together"),
+    ] = 25_000_000
     resolv_conf: Annotated[
-        Path,
-        _says("a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are"),
-    ] = Path("/dev/null")
+        str,
+        _says(
+            "a resolv.conf(5) whose resolvers are asked for names that are no guest's; /dev/null: none are; empty: "
+            "/etc/resolv.conf where guests reach the internet, else none"
+        ),
+    ] = ""
     boot_restore: Annotated[
         bool, _says("start new guests as copies of one that has booted, where their image can (see docs/images.md)")
     ] = False

@@ -15,9 +15,20 @@ def layout_of(site: Site) -> Layout:
 
 def fabric_of(site: Site) -> Fabric:
     """This machine's part in the cloud's networks, as the settings have it, or what it was told when it joined."""
-    return (
-        joined_fabric(site) if site.joined is not None else alone(layout_of(site), site.floating_cidr, site.ipv6_cidr)
-    )
+    if site.joined is not None:
+        return joined_fabric(site)
+    return alone(layout_of(site), site.floating_cidr, site.ipv6_cidr, _outside_interface(site))
+
+
+def _outside_interface(site: Site) -> str:
+    """The interface that the switch has for the outside network, "" for none: as set now, else as at the last start."""
+    name: str = site.settings.outside_interface or site.kept.get("outside_interface", "")
+    return "" if name == "none" else name
+
+
+def has_uplink(site: Site) -> bool:
+    """Whether guests reach what this machine reaches: as set now, else as at the last start."""
+    return (site.settings.internet or site.kept.get("internet", "")) == "yes"
 
 
 def joined_fabric(site: Site) -> Fabric:
@@ -43,5 +54,5 @@ def joined_fabric(site: Site) -> Fabric:
         tunnels=Tunnels(name, address),
         outside=cloud.floating_cidr or site.floating_cidr,
         outside_ipv6=cloud.ipv6_cidr or site.ipv6_cidr,
-        outside_interface=site.settings.outside_interface or site.kept.get("outside_interface", ""),
+        outside_interface=_outside_interface(site),
     )

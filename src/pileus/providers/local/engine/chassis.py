@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import json
 import os
 import subprocess
 import threading
@@ -78,6 +79,24 @@ def _give(layout: Layout, fabric: Fabric) -> None:
         if not _has(layout, interface):
             _ip("link", "set", interface, "netns", layout.netns)
         _ip("-n", layout.netns, "link", "set", interface, "up")
+
+
+def unfit(layout: Layout, fabric: Fabric) -> str:
+    """Why this machine cannot give the outside interface away, in words; "" where it can, or where it has done so."""
+    name = fabric.outside_interface
+    if (_NAMESPACES / layout.netns).exists() and _has(layout, name):
+        return ""
+    shown = subprocess.run(["ip", "-json", "address", "show", "dev", name], capture_output=True, check=False)
+    if shown.returncode:
+        return f"There is no interface {name} here: 'ip link' lists those that --outside can name."
+    (link,) = json.loads(shown.stdout)
+    if "LOOPBACK" in link["flags"]:
+        return f"{name} is the loopback interface: --outside needs one that leads to the outside network."
+    own = [entry["local"] for entry in link["addr_info"] if entry["scope"] == "global"]
+    if own:
+        text = "which it would lose: give --outside an interface without addresses."
+        return f"{name} has an address of this machine ({', '.join(own)}), {text}"
+    return ""
 
 
 def give_papers(layout: Layout, fabric: Fabric) -> None:

@@ -61,6 +61,11 @@ class Fabric:
         return [name for name in names if name]
 
 
-def alone(layout: Layout, outside: str = addresses.OUTSIDE, outside_ipv6: str = addresses.IPV6) -> Fabric:
-    """That of a cloud on one machine: everything is here."""
-    return Fabric(chassis=layout.netns, outside=outside, outside_ipv6=outside_ipv6)
+def alone(
+    layout: Layout,
+    outside: str = addresses.OUTSIDE,
+    outside_ipv6: str = addresses.IPV6,
+    outside_interface: str = "",
+) -> Fabric:
+    """That of a cloud on one machine: everything is here, but for the gateway behind an `outside_interface`."""
+    return Fabric(chassis=layout.netns, outside=outside, outside_ipv6=outside_ipv6, outside_interface=outside_interface)
