@@ -212,7 +212,7 @@ def test_a_killed_uplink_is_whole_again_when_it_is_started(bench: Bench, victim:
     for _ in range(3):
         own = daemon.pid(bench.layout)
         assert own is not None
-        (child,) = children(own)
+        child = libslirp(own)
         os.kill(own if victim == "uplink" else child, signal.SIGKILL)
         eventually(lambda pid=own: daemon.pid(bench.layout) != pid, "it ended")  # type: ignore[misc]
         bench.up()
@@ -224,7 +224,7 @@ def test_the_end_leaves_nothing(bench: Bench) -> None:
     bench.up()
     own = daemon.pid(bench.layout)
     assert own is not None
-    (child,) = children(own)
+    child = libslirp(own)
     daemon.down(bench.layout)
     eventually(lambda: ended(child), "libslirp ended")
     process.inside(bench.layout.netns, "sh", "-ec", '[ -z "$(nft list ruleset)" ] && [ ! -e /sys/class/net/uplink ]')
@@ -237,7 +237,7 @@ def test_libslirp_has_no_files_and_keeps_no_other_clouds_namespace(bench: Bench)
     bench.up()
     own = daemon.pid(bench.layout)
     assert own is not None
-    (child,) = children(own)
+    child = libslirp(own)
     root = Path(f"/proc/{child}/root")
     assert [path for place in root.iterdir() if not place.is_symlink() for path in place.iterdir()] == []
     assert "nsfs" not in Path(f"/proc/{child}/mountinfo").read_text(encoding="utf-8")
@@ -374,6 +374,18 @@ def ended(pid: int) -> bool:
         return True
 
 
-def children(pid: int) -> list[int]:
-    """The child processes of a process."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+def libslirp(uplink: int) -> int:
+    """The libslirp of an uplink, beside which the uplink has others run for a moment."""
+
+    def look() -> int:
+        pids = Path(f"/proc/{uplink}/task/{uplink}/children").read_text(encoding="ascii").split()
+        return next((int(pid) for pid in pids if _name(pid) == "slirp4netns"), 0)
+
+    return eventually(look, "libslirp runs")
+
+
+def _name(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -105,8 +105,8 @@ def world() -> Iterator[World]:
             veth.ip("-n", namespace, "link", "set", "eth0", "up")
         veth.ip("-n", made.machine, "route", "add", "default", "via", GATEWAY)
         veth.ip("-n", made.machine, "route", "add", "default", "via", "2001:db8:1::1")
-        for address in (f"{FAR}/32", f"{FAR6}/128"):
-            veth.ip("-n", made.far, "address", "add", address, "dev", "lo")
+        veth.ip("-n", made.far, "address", "add", f"{FAR}/32", "dev", "lo")
+        veth.ip("-n", made.far, "address", "add", f"{FAR6}/128", "dev", "lo", "nodad")
         for address in (FAR, FAR6):
             stack.callback(_close, serve(made.far, address))
         names = veth.within(made.far, lambda: _datagrams(FAR))
