@@ -70,7 +70,6 @@ def up(
     if kit.needs_root and os.geteuid() != 0:
         raise Problem(f"Running machines needs root: use sudo, or try {_others(kit)}.")
     settings.choose(kit, options)
-    kept_options = _kept(state, kit, start_options)
     state.claim()
     with rollback.on_failure(state, down, say) as start:
         if start_options.get("provider") != kit.name:
@@ -91,6 +90,7 @@ def _up(start: rollback.StartAttempt, kit: Kit, port: int | None, say: Say, *, r
             begin(kit, state, say)
             supervisor = processes.owner(state.pidfile("supervisor"))
             _refuse_another_port(state, port, start_options)
+            kept_options = _kept(state, kit, start_options)
             before = _start(state)
             listener = None
             if supervisor is None:

@@ -6,8 +6,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pileus.model.errors import Conflict, Fault
-from pileus.model.errors import Conflict, InvalidValue
+from pileus.model.errors import Conflict, Fault, InvalidValue
 from pileus.model.finding import Finding
 from pileus.model.kit import Machine, ProcessDeclaration, Say, Sight, Site
 from pileus.model.views import BookView, StoreView
