@@ -99,6 +99,7 @@ MAKE: Final[dict[str, Make]] = {
 """By the kind of the noun. A kind of noun with a quota belongs here, or to OTHERWISE."""
 
 OTHERWISE: Final = {
+    "certificate",
     "credential",
     "grant",
     "image",

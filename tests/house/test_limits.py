@@ -28,7 +28,7 @@ DEFAULTS = {
     field.encode_name: field.default for kind in settings.kinds(kits.every()) for field in msgspec.structs.fields(kind)
 }
 
-ADMINISTRATORS = {"project", "user", "flavor", "host"}
+ADMINISTRATORS = {"project", "user", "flavor", "host", "issuer"}
 """Nouns that administrators alone make, or that hosts make which an administrator admitted."""
 
 ORDERS = (Adoption,)

@@ -28,6 +28,9 @@ TABLE = Path(__file__).parents[2] / "docs" / "reference" / "rights.md"
 ROW = re.compile(r"\| `([\w.]+)` \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|")
 
 OWN = {
+    "certificate.archive",
+    "certificate.create",
+    "certificate.revoke",
     "credential.create",
     "credential.modify",
     "credential.revoke",

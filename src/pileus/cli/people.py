@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +14,7 @@ import typer
 from pileus.cli.client import connect
 from pileus.cli.nouncommands import Field, NounCommand, NounCommands, app_of
 from pileus.cli.options import Json, StateOption, show, state_of
+from pileus.cli.problem import Problem
 
 _ENABLE, _DISABLE = {"enabled": True}, {"enabled": False}
 _USER = Field("user", "A user, by id or name.", required=True)
@@ -22,6 +26,7 @@ def users() -> typer.Typer:
     app = app_of(_USER_COMMANDS)
     app.command("password")(_password)
     app.command("revoke-tokens")(_revoke_tokens)
+    app.command("creds")(_creds)
     return app
 
 
@@ -48,6 +53,33 @@ def _revoke_tokens(
     """End all signed tokens of a user; its access keys stay good."""
     connect(state_of(state)).post("users", user, "tokens", "revoke")
     print(f"{user}  tokens revoked")
+
+
+def _creds(
+    user: Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name.")],
+    file: Annotated[Path | None, typer.Argument(help="The zip to write; by default USER.zip here.")] = None,
+    *,
+    url: Annotated[str, typer.Option(help="How the user reaches the cloud; by default as this command does.")] = "",
+    state: StateOption = None,
+) -> None:
+    """Write a zip with an rc file (novarc), a new access key, and a new certificate with its key and authority."""
+    client = connect(state_of(state))
+    target = file or Path(f"{user}.zip")
+    root = url or client.url.rstrip("/").removesuffix("/v1")
+    try:
+        # Before anything is made: the answer's secrets are readable once.
+        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as archive:
+            try:
+                answer = client.post("users", user, "creds", body={"url": root})
+                archive.write(base64.b64decode(answer["file"]))
+            except BaseException:
+                target.unlink()
+                raise
+    except FileExistsError as error:
+        raise Problem(f"{target} exists: name another file.") from error
+    except OSError as error:
+        raise Problem(f"{target} cannot be written: {error.strerror}.") from error
+    print(target)
 
 
 def credentials() -> typer.Typer:
@@ -109,6 +141,19 @@ NOUNS = (
             NounCommand("enable", "Let its users act in it again.", (), "-", _ENABLE),
             NounCommand("disable", "Have nobody act in it; what it holds goes on.", (), "-", _DISABLE),
         ),
+    ),
+    NounCommands(
+        "certificate",
+        "X.509 certificates of users.",
+        (
+            NounCommand(
+                "create",
+                "Make a certificate with a new key; the key is shown once.",
+                (Field("user", "Whose, by id or name; by default the own one."),),
+                shown=True,
+            ),
+        ),
+        word="user-certificate",
     ),
     NounCommands(
         "usergroup",

@@ -48,6 +48,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "user": ("id", "name", "wanted.enabled", "wanted.admin"),
     "usergroup": ("id", "name", "users"),
     "grant": ("id", "role", "user", "usergroup", "project_name"),
+    "certificate": ("id", "name", "wanted.serial", "created"),
+    "issuer": ("id", "created"),
     "credential": ("id", "wanted.type", "key", "user", "wanted.enabled", "created", "used", "service"),
     "project": ("id", "name", "wanted.account_id", "wanted.enabled"),
     "host": ("name", "state", "heard", "wanted.zone", "wanted.traits", "instances", "vcpus", "memory", "disk"),

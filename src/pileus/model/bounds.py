@@ -49,6 +49,14 @@ WRONG_PASSWORDS: Final = Bound(
 PASSWORD_CHECKS: Final = Bound(
     "passwords that are looked at at once", "process", 2, "the request waits 5 seconds, then Throttled"
 )
+REVOKED_CERTIFICATES: Final = Bound(
+    "certificates on the revocation list that have not expired", "cloud", 1000, "the earliest to expire leave the list"
+)
+DIRECTORY_QUERIES: Final = Bound(
+    "logins that ask the directory at once", "process", 4, "the request waits 5 seconds, then Throttled"
+)
+DIRECTORY_USERS: Final = Bound("users of the directory that its filter matches", "cloud", 10_000, "Conflict")
+DIRECTORY_GROUPS: Final = Bound("groups of a user in the directory", "request", 1000, "Conflict")
 KEY_USES: Final = Bound(
     "access keys whose last use is not written yet", "process", 10_000, "further uses are not written"
 )

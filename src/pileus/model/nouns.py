@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pileus.model.certificate import Certificate
 from pileus.model.credential import Credential
 from pileus.model.dhcpoptionset import DhcpOptionSet
 from pileus.model.egressgateway import EgressGateway
@@ -13,6 +14,7 @@ from pileus.model.host import Host
 from pileus.model.image import Image
 from pileus.model.instance import Instance
 from pileus.model.internetgateway import InternetGateway
+from pileus.model.issuer import Issuer
 from pileus.model.keypair import KeyPair
 from pileus.model.launchtemplate import LaunchTemplate
 from pileus.model.natgateway import NatGateway
@@ -43,6 +45,8 @@ NOUNS: dict[str, type[Noun]] = {
         UserGroup,
         Grant,
         Credential,
+        Issuer,
+        Certificate,
         Flavor,
         Image,
         KeyPair,

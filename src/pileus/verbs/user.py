@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model import quota
+from pileus.model.certificate import Certificate
 from pileus.model.credential import Credential
 from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound
 from pileus.model.grant import Grant
@@ -15,8 +16,8 @@ from pileus.model.ids import new_uuid
 from pileus.model.project import Project
 from pileus.model.user import User, Wanted
 from pileus.model.usergroup import UserGroup
+from pileus.rules import certificate, grant, usergroup
 from pileus.rules import credential as credential_rules
-from pileus.rules import grant, usergroup
 from pileus.rules import password as password_rules
 from pileus.rules import project as project_rules
 from pileus.rules import user as user_rules
@@ -209,7 +210,7 @@ def modify(caller: Caller, core: Core, uuid: str, *, enabled: bool | None = None
 
 @requires("admin")
 def delete(caller: Caller, core: Core, uuid: str) -> User:
-    """Delete a user with its access keys, tokens, grants and places in groups; what it made stays.
+    """Delete a user with its access keys, tokens, certificates, grants and places in groups; what it made stays.
 
     Raises NotFound, Forbidden, Conflict for the caller itself.
     """
@@ -219,6 +220,7 @@ def delete(caller: Caller, core: Core, uuid: str) -> User:
             raise Conflict("You cannot delete yourself.", noun=User.KIND, ident=uuid, reason="self")
         for credential in tx.referring(Credential, [uuid]):
             credential_rules.end(caller, tx, credential)
+        certificate.revoke(caller, tx, *tx.referring(Certificate, [uuid]))
         for held_grant in tx.referring(Grant, [uuid]):
             grant.end(caller, tx, held_grant)
         for group in tx.referring(UserGroup, [uuid]):

@@ -1,4 +1,4 @@
-"""The paths of people and their rights: users, groups of users, grants, projects, credentials, tokens."""
+"""The paths of people and their rights: users, groups of users, grants, projects, credentials, certificates, tokens."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pileus.faces.wire.http import Request
 from pileus.faces.wire.typed import Route, TypedRequest
 from pileus.model import bounds
 from pileus.model.caller import Caller
+from pileus.model.certificate import Certificate
 from pileus.model.credential import Credential
 from pileus.model.errors import InvalidValue
 from pileus.model.grant import Grant
@@ -23,7 +24,7 @@ from pileus.model.sizes import Ident, Name
 from pileus.model.user import User
 from pileus.model.usergroup import UserGroup
 from pileus.rules.core import Core
-from pileus.verbs import credential, grant, project, token, user, usergroup
+from pileus.verbs import certificate, credential, grant, project, token, user, usergroup
 from pileus.verbs.token import LIFETIME
 
 ME = "me"
@@ -99,6 +100,18 @@ class NewCredential(msgspec.Struct, frozen=True, kw_only=True):
     user: Ident = ""
 
 
+class NewCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate to make with a new key, for whoever asks, or for another user (by name or id)."""
+
+    user: Ident = ""
+
+
+class NewCredentialArchive(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive of credentials to make; `url` is how its user reaches the cloud."""
+
+    url: Annotated[str, Meta(max_length=512)]
+
+
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A signed token, good for `valid` seconds, for the caller of another token, or for a `user` with its `password`.
 
@@ -156,6 +169,25 @@ def _create_credential(request: TypedRequest) -> dict[str, Any]:
     new = request.read(NewCredential)
     uuid = _user(request, new.user) if new.user else ""
     return _shown_once(request, credential.create(request.caller, request.core, new.type, uuid))
+
+
+def _create_certificate(request: TypedRequest) -> dict[str, Any]:
+    new = request.read(NewCertificate)
+    issued = certificate.create(request.caller, request.core, _user(request, new.user) if new.user else "")
+    with request.core.store.read() as tx:
+        ident = tx.need(Certificate, issued.uuid).ec2_id
+    fields = msgspec.structs.asdict(issued)
+    del fields["uuid"]
+    return {"id": ident, **fields}
+
+
+def _archive(request: TypedRequest) -> certificate.CredentialArchive:
+    url = request.read(NewCredentialArchive).url
+    return certificate.archive(request.caller, request.core, url, _user(request, request.path["id"]))
+
+
+def _authority(request: TypedRequest) -> certificate.UserAuthority:
+    return certificate.authority(request.caller, request.core)
 
 
 def _shown_once(request: TypedRequest, new: credential.Made) -> dict[str, Any]:
@@ -216,6 +248,17 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("POST", "users/{id}/password", _set_password, "Set a password; `me` is the caller.", NewPassword),
     Route("POST", "users/{id}/tokens/revoke", _revoke_tokens, "End all signed tokens of a user; `me` is the caller."),
+    Route(
+        "POST",
+        "users/{id}/creds",
+        _archive,
+        "Make an access key and a certificate, and a zip of them with an rc file; `me` is the caller.",
+        NewCredentialArchive,
+        201,
+    ),
+    Route("POST", "certificates", _create_certificate, "Make a certificate of a user.", NewCertificate, 201),
+    delete(Certificate, certificate.revoke, "Revoke a certificate."),
+    Route("GET", "authority", _authority, "The authority of users' certificates, and the certificates it revoked."),
     delete(User, user.delete, "Delete a user, with its credentials and grants."),
     make(Project, NewProject, lambda caller, core, new: project.create(caller, core, new.name), "Make a project."),
     change(
