@@ -18,7 +18,7 @@ _PIDFD_GETFD = 438
 """The system call of pidfd_getfd(2), the same number on every architecture."""
 
 
-STORE = "PILEUS_STORE"
+STORE, LDAP_PASSWORD = "PILEUS_STORE", "PILEUS_LDAP_PASSWORD"
 """The setting that may hold a password."""
 
 _SECRETS = ("_TOKEN", "_PASSWORD", "_SECRET")
@@ -100,7 +100,7 @@ def environment(*, database: bool = False) -> dict[str, str]:
         if len(secrets) > 1:
             from pileus.app import faces  # noqa: PLC0415  (dear, and few settings are secret)
 
-            secrets &= {STORE, *faces.variables()}
+            secrets &= {STORE, LDAP_PASSWORD, *faces.variables()}
         variables = {name: value for name, value in variables.items() if name not in secrets}
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **variables}
 

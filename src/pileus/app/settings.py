@@ -16,7 +16,7 @@ from msgspec import Meta
 from pileus.app import origins
 from pileus.app.processes import holds_secret
 from pileus.cli.problem import Problem
-from pileus.model import addresses
+from pileus.model import addresses, directory
 from pileus.model.addresses import IPV6, OUTSIDE
 from pileus.model.bounds import BOUNDS, Bound
 from pileus.model.host import Overcommit
@@ -181,6 +181,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "quota has no room for them beside its images; 0: for ever"
         ),
     ] = 7
+    ldap_url: Annotated[
+        str,
+        _says(
+            "ldaps://HOST or ldap://HOST of the directory that proves users by their passwords (see docs/operating.md, "
+            "The directory); empty: the cloud has its own users alone"
+        ),
+    ] = ""
+    ldap_tls: Annotated[
+        Literal["require", "off"],
+        _says("require: a connection to ldap:// is encrypted by StartTLS before anything is said; off: it is not"),
+    ] = "require"
+    ldap_ca: Annotated[
+        str, _says("file with the certificates by which the directory is verified; empty: those of the machine")
+    ] = ""
+    ldap_user: Annotated[
+        str, _says("distinguished name as which the cloud searches the directory; empty: anonymously")
+    ] = ""
+    ldap_password: Annotated[str, _says("the password of that name")] = ""
+    ldap_base: Annotated[str, _says("distinguished name below which users are: ou=Users,dc=example,dc=com")] = ""
+    ldap_filter: Annotated[str, _says("filter of the entries that are users")] = "(objectClass=person)"
+    ldap_name: Annotated[
+        str, Meta(pattern="^[A-Za-z][A-Za-z0-9-]*$"), _says("attribute of a user's name: uid, or sAMAccountName")
+    ] = "uid"
+    ldap_group_base: Annotated[str, _says("distinguished name below which groups are; empty: where users are")] = ""
+    ldap_roles: Annotated[
+        str,
+        _says(
+            "GROUP=PROJECT:ROLE, with commas between several: members of the group have the role reader, member, admin "
+            "or administrator; their home is the project of their first group; missing projects are made"
+        ),
+    ] = ""
     metrics_allow: Annotated[
         str,
         _says(
@@ -203,6 +234,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if (where := getattr(self, name)) and not addresses.is_socket_address(where):
                 raise ValueError(f"{name} is an address of this machine and a port: 10.0.0.1:8774")
         origins.ranges(self.metrics_allow)
+        directory.mappings(self.ldap_roles)
+        if self.ldap_url and not re.fullmatch(r"ldaps?://[^/?#\s]+/?", self.ldap_url):
+            raise ValueError("the directory is at ldaps://HOST, ldap://HOST or one of these with :PORT")
         if self.tls not in ("", "own") and not re.fullmatch(r"/[^:]+:/[^:]+", self.tls):
             raise ValueError("tls is 'own', or the absolute paths of a certificate and its key: CERT.pem:KEY.pem")
 

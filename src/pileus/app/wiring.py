@@ -38,6 +38,7 @@ from pileus.objects import ObjectStore
 from pileus.posix.files import keep_once, write_file
 from pileus.rules.core import Core, Place
 from pileus.rules.credential import Authority
+from pileus.rules.password import PasswordChecks
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
 
@@ -120,7 +121,9 @@ def build(
     bus: MemoryBus | UnixEnd | BrokerEnd = MemoryBus() if within else _bus(state, settings)
     gate = Gate(bus)
     bounds = settings.bounds(site.settings)
-    core = Core(store, gate, engine.provider, _key(state), place, settings.policy, bounds=bounds)
+    core = Core(
+        store, gate, engine.provider, _key(state), place, settings.policy, bounds=bounds, passwords=_passwords(settings)
+    )
     cloud = _cloud(state, settings, core, gate, kit, engine.provider, role)
     around: list[Part] = [(_nothing, engine.close)]
     if isinstance(bus, MemoryBus):
@@ -134,6 +137,16 @@ def build(
         reconciler = RegisterReconciler(cloud.core, host_registers, prompt=not role.loops)
         cloud.parts.append((reconciler.start, reconciler.stop))
     return cloud
+
+
+def _passwords(settings: Settings) -> PasswordChecks:
+    """The proof of users by their passwords: by the directory, too, where the settings name one."""
+    if not settings.ldap_url:
+        return PasswordChecks()
+    from pileus.app.ldap import LdapDirectory  # noqa: PLC0415  (dear, and most clouds have no directory)
+    from pileus.verbs.directory import DirectoryPasswords  # noqa: PLC0415  (most clouds have no directory)
+
+    return DirectoryPasswords(LdapDirectory(settings))
 
 
 def _host_within(

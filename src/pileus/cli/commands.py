@@ -40,6 +40,7 @@ cli.add_typer(rules, name="rule")
 cli.add_typer(tags, name="tag")
 cli.add_typer(people.users(), name="user")
 cli.add_typer(people.credentials(), name="credential")
+cli.add_typer(people.administration(), name="admin")
 for noun_commands in (*people.NOUNS, *NOUNS):
     cli.add_typer(app_of(noun_commands), name=noun_commands.word or noun_commands.kind)
 

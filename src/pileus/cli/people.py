@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import getpass
+import json
 import os
 import sys
 from pathlib import Path
@@ -101,6 +102,31 @@ def _credential_create(
     credential = connect(state_of(state)).post("credentials", body=body)
     show({name: value for name, value in credential.items() if value}, as_json=as_json)
 
+
+def administration() -> typer.Typer:
+    """The commands of administration that belong to no noun."""
+    app = typer.Typer(help="The directory of users.", no_args_is_help=True)
+    ldap = typer.Typer(help="The LDAP directory, which PILEUS_LDAP_URL names.", no_args_is_help=True)
+    ldap.command("sync")(_sync)
+    app.add_typer(ldap, name="ldap")
+    return app
+
+
+def _sync(*, as_json: Json = False, state: StateOption = None) -> None:
+    """Make, change and disable users as the directory has them now."""
+    outcome = connect(state_of(state), timeout=_SYNC).post("directory", "sync")
+    if as_json:
+        print(json.dumps(outcome, indent=2))
+        return
+    for word in ("created", "changed", "disabled"):
+        print("\n".join(f"{name}  {word}" for name in outcome[word]), end="\n" if outcome[word] else "")
+    for skipped in outcome["skipped"]:
+        print(f"{skipped['name']}  skipped: {skipped['reason']}")
+    print(f"{outcome['current']} users were as the directory has them")
+
+
+_SYNC = 600.0
+"""Seconds that a synchronisation of thousands of users may take."""
 
 _USER_COMMANDS = NounCommands(
     "user",

@@ -19,6 +19,7 @@ class RevokedToken(msgspec.Struct, frozen=True):
 class Wanted(Part, frozen=True, kw_only=True):
     """`password` is an argon2 hash, empty for a user without one; `admin` may act on every project.
 
+    `directory` is the distinguished name of a user whose password the LDAP directory has; empty for the cloud's own.
     Tokens of an earlier `epoch`, and those of `revoked`, are refused; so is everything of a user that is not `enabled`.
     """
 
@@ -26,6 +27,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     admin: bool = False
     home: Annotated[str, Ref("project", "uses")] = ""
     enabled: bool = True
+    directory: str = ""
     epoch: int = 0
     revoked: tuple[RevokedToken, ...] = ()
     gone: bool = False

@@ -141,7 +141,7 @@ class Authority:
 
     def by_password(self, name: str, password: str, face: str, project: str = "") -> Caller | None:
         """The caller with this name and password, in its home project or another one. Raises Throttled, NotFound."""
-        user = self._core.passwords.user(self._core.store, name, password)
+        user = self._core.passwords.user(self._core, name, password)
         if user is None:
             return None
         with self._core.store.read() as tx:

@@ -1,7 +1,7 @@
 """Passwords: how they are hashed, and how a user proves itself by one, at a bounded rate.
 
-`PasswordChecks.user` is the place where a name and a password become a user. Other proofs of a user (a directory's
-bind, a certificate) belong beside it: `Authority` makes the caller of the user that they return.
+`PasswordChecks.user` is the place where a name and a password become a user; `verbs/directory.py` has another one,
+which asks a directory. `Authority` makes the caller of the user that they return.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pileus.model.user import User
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pileus.store.store import Store
+    from pileus.model.directory import Directory
+    from pileus.rules.core import Core
 
 SHORTEST = 8
 """Characters of a password that a person chooses, at least (NIST SP 800-63B, 3.1.1.2)."""
@@ -84,6 +85,9 @@ def _parameters(hashed: str) -> str:
 class PasswordChecks:
     """Hashes and verifies passwords: few at once, for each takes 64 MiB, and few of a user after wrong ones."""
 
+    directory: Directory | None = None
+    """The directory that proves users too, if there is one."""
+
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._slots = threading.BoundedSemaphore(bounds.PASSWORD_CHECKS.most)
@@ -91,12 +95,12 @@ class PasswordChecks:
         self._wrong: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """The number of wrong passwords, which falls by one in AGAIN seconds, and when that was so, by user name."""
 
-    def user(self, store: Store, name: str, password: str) -> User | None:
+    def user(self, core: Core, name: str, password: str) -> User | None:
         """The user with this name and password; None for any other. Raises Throttled.
 
         A name that nobody has takes as long as one that somebody has.
         """
-        with store.read() as tx:
+        with core.store.read() as tx:
             user = tx.named(User, name) if name else None
         hashed = user.wanted.password if user is not None else ""
         return user if self.right(name, hashed, password) else None
@@ -127,18 +131,30 @@ class PasswordChecks:
     @contextlib.contextmanager
     def _slot(self) -> Iterator[None]:
         """Context manager: one of the few hashes at once is made or verified in the block. Raises Throttled."""
+        self.refuse_guesses(name)
         if not self._slots.acquire(timeout=PATIENCE):
             raise Throttled("Too many passwords are looked at: try again.", noun=User.KIND, reason="passwords")
         try:
             yield
         finally:
             self._slots.release()
+        is_right = is_right and bool(hashed)
+        if not is_right:
+            self.note_wrong(name)
+        return is_right
+
+    def refuse_guesses(self, name: str) -> None:
+        """Raise Throttled for a user of whom too many passwords were wrong."""
+        if self._count(name) >= bounds.WRONG_PASSWORDS.most:
+            text = f"Too many wrong passwords of this user: try again in {AGAIN:g} seconds."
+            raise Throttled(text, noun=User.KIND, reason="passwords")
 
     def _count(self, name: str) -> float:
         count, at = self._wrong.get(name, (0.0, 0.0))
         return max(0.0, count - (self._monotonic() - at) / AGAIN)
 
-    def _note(self, name: str) -> None:
+    def note_wrong(self, name: str) -> None:
+        """Count a wrong password of a user."""
         with self._lock:
             self._wrong[name] = self._count(name) + 1.0, self._monotonic()
             self._wrong.move_to_end(name)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.model.errors import Forbidden
+from pileus.model.errors import Forbidden, InvalidValue
 from pileus.model.user import User
 from pileus.rules import find
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.store.reader import Reader
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidValue for a text that is no name of a user."""
+    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_.@" for c in name):
+        raise InvalidValue(f"'{name}' is no user name: letters, digits, - _ . @ only, at most 64.", ident=name)
 
 
 def managed(caller: Caller, tx: Reader, uuid: str) -> User:

@@ -10,7 +10,7 @@ import msgspec
 from pileus.model import quota
 from pileus.model.certificate import Certificate
 from pileus.model.credential import Credential
-from pileus.model.errors import Conflict, Duplicate, Forbidden, InvalidValue, NotFound
+from pileus.model.errors import Conflict, Duplicate, Forbidden, NotFound
 from pileus.model.grant import Grant
 from pileus.model.ids import new_uuid
 from pileus.model.project import Project
@@ -70,8 +70,7 @@ def create(
     role is by default `admin` in a project that is made, else `member`. An empty password is drawn at random. Raises
     Forbidden, InvalidValue, Duplicate, QuotaExceeded.
     """
-    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_.@" for c in name):
-        raise InvalidValue(f"'{name}' is no user name: letters, digits, - _ . @ only, at most 64.", ident=name)
+    user_rules.check_name(name)
     if admin or project_name not in ("", caller.project_name):
         caller.require("administrator", "makes administrators, and users of other projects")
     if password:
@@ -162,11 +161,15 @@ def remake(caller: Caller, core: Core, name: str) -> Account:
 def set_password(caller: Caller, core: Core, password: str, uuid: str = "", old: str = "") -> User:
     """Give the caller, who says its `old` password, or a user whom it looks after, another password.
 
-    All signed tokens of that user end. Raises Forbidden, NotFound, InvalidValue, Throttled.
+    All signed tokens of that user end. Raises Forbidden, NotFound, InvalidValue, Throttled, Conflict for a user of the
+    directory.
     """
     password_rules.check_chosen(password)
     with core.store.read() as tx:
         user = user_rules.self_or_managed(caller, tx, uuid)
+    if user.wanted.directory:
+        text = f"The {user.label} is of the directory, which has its password."
+        raise Conflict(text, noun=User.KIND, ident=user.uuid, reason="directory")
     hashed_old = user.wanted.password if user.uuid == caller.user else ""
     if hashed_old and not core.passwords.right(user.name, hashed_old, old):
         raise _wrong_old()

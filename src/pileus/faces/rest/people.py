@@ -24,7 +24,7 @@ from pileus.model.sizes import Ident, Name
 from pileus.model.user import User
 from pileus.model.usergroup import UserGroup
 from pileus.rules.core import Core
-from pileus.verbs import certificate, credential, grant, project, token, user, usergroup
+from pileus.verbs import certificate, credential, directory, grant, project, token, user, usergroup
 from pileus.verbs.token import LIFETIME
 
 ME = "me"
@@ -190,6 +190,10 @@ def _authority(request: TypedRequest) -> certificate.UserAuthority:
     return certificate.authority(request.caller, request.core)
 
 
+def _sync_directory(request: TypedRequest) -> directory.DirectorySync:
+    return directory.sync(request.caller, request.core)
+
+
 def _shown_once(request: TypedRequest, new: credential.Made) -> dict[str, Any]:
     with request.core.store.read() as tx:
         ident = tx.need(Credential, new.uuid).ec2_id
@@ -259,6 +263,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "certificates", _create_certificate, "Make a certificate of a user.", NewCertificate, 201),
     delete(Certificate, certificate.revoke, "Revoke a certificate."),
     Route("GET", "authority", _authority, "The authority of users' certificates, and the certificates it revoked."),
+    Route("POST", "directory/sync", _sync_directory, "Make, change and disable users as the LDAP directory has them."),
     delete(User, user.delete, "Delete a user, with its credentials and grants."),
     make(Project, NewProject, lambda caller, core, new: project.create(caller, core, new.name), "Make a project."),
     change(
