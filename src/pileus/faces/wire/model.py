@@ -151,6 +151,12 @@ class ServiceModel:
         description = msgspec.json.decode(raw, type=_Description)
         return ServiceModel(name, tuple(file.parent.name for file in files), description)
 
+    @staticmethod
+    def of(name: str, description: object) -> ServiceModel:
+        """Return a service with a description of our own, in the form of botocore's. Raises msgspec.ValidationError."""
+        read_description = msgspec.convert(description, _Description)
+        return ServiceModel(name, (read_description.metadata.api_version,), read_description)
+
     def operation(self, action: str) -> Operation:
         """Return the action's description; raises WireError (`InvalidAction`) when there is none."""
         operation = self.operations.get(action)
