@@ -9,14 +9,17 @@ import socket
 import stat
 import subprocess
 import sys
+import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from pileus.app import processes, up
 from pileus.app.state import ACCOUNT_KEYS, StateDirectory
-from pileus.cli.client import Client
+from pileus.cli.client import Client, exchange
 from pileus.cli.problem import Problem
+from pileus.faces.wire.signing import RawRequest, SigningCredential, sign
 from tests.app import shell
 from tests.app.stub import Stub
 from tests.services.process import free_port
@@ -39,6 +42,36 @@ def test_when_up_returns_everything_answers(own: Stub) -> None:
     body = {"image": "stub-machine", "flavor": "m1.tiny"}
     instance = own.client.post("instances", body=body)["instances"][0]
     assert processes.until(lambda: own.client.get("instances", instance["id"])["state"] == "running", 20)
+
+
+def test_all_faces_answer_at_one_more_port(own: Stub, tmp_path: Path) -> None:
+    port = free_port()
+    endpoints = own.up("--face-port", f"ec2={port}")
+    assert endpoints["ec2"] == f"http://127.0.0.1:{port}"
+    refused = own.pileus("up", "--face-port", f"ec2={free_port()}", check=False)
+    assert (refused.returncode, "pileus down first" in refused.stderr) == (1, True)
+    for wrong in ("ec2", "rest=8773", "ec2=0", "ec2=99999", "ec2=http"):
+        assert own.pileus("up", "--face-port", wrong, check=False).stderr.startswith("pileus: Give FACE=PORT")
+    archive = tmp_path / "root.zip"
+    words = ("user", "creds", own.admin["user"], str(archive))
+    own.pileus(*words, "--url", endpoints["ec2"])
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    again = own.pileus(*words, check=False)
+    assert (again.returncode, again.stderr) == (1, f"pileus: {archive} exists: name another file.\n")
+    with zipfile.ZipFile(archive) as bundle:
+        bundle.extractall(tmp_path)
+    shown = subprocess.run(
+        ["bash", "-c", f". {tmp_path}/novarc && echo $EC2_URL $EC2_ACCESS_KEY $EC2_SECRET_KEY"],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert shown[0] == f"{endpoints['ec2']}/services/Cloud/"
+    for path, action in (("/services/Cloud/", "DescribeAvailabilityZones"), ("/services/Admin/", "DescribeUsers")):
+        body = f"Action={action}&Version=2016-11-15".encode()
+        request = RawRequest("POST", path, "", {"host": f"127.0.0.1:{port}"}, body)
+        credential = SigningCredential(shown[1], shown[2].encode(), "us-east-1", "ec2")
+        headers = sign(request, credential, time.time())
+        reply = exchange(f"http://127.0.0.1:{port}", "POST", path, body, headers, context=None, timeout=30)
+        assert (reply.status, f"<{action}Response" in reply.body.decode()) == (200, True)
 
 
 def test_a_setting_that_is_none_is_said(stub: Stub) -> None:

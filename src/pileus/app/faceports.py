@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pileus.app import faces, ports, tls
+from pileus.app.settings import variable
 from pileus.cli.problem import Problem
 from pileus.model import addresses
 from pileus.posix.files import write_file
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
     from pileus.app.tls import ListenerIdentity
     from pileus.faces.wire.face import FaceDeclaration
     from pileus.model.kit import Kit
+
+
+def choose(name: str, port: str) -> None:
+    """Have a cloud that this process starts answer a face at its own loopback port. Raises Problem."""
+    with_listener = [face.name for face in faces.declared() if face.listener is not None]
+    if name not in with_listener or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise Problem(f"Give FACE=PORT, with a face among {', '.join(with_listener)} and a port below 65536.")
+    os.environ[variable("listen", name)] = f"127.0.0.1:{port}"
 
 
 def listen_all(state: StateDirectory, kit: Kit) -> dict[str, socket.socket]:

@@ -70,7 +70,7 @@ class Listeners:
         urls: dict[str, str] = {}
         for face in declared:
             own = self.own.get(face.name)
-            if face.listener is None or own is not None:
+            if face.listener is None or own is not None or face.listener.shared:
                 face_root = (
                     root
                     if own is None
@@ -137,7 +137,7 @@ def _application(
     """The application behind a face's own listener."""
     listener = face.declaration.listener
     if listener is None or listener.calls is None:
-        return edge.only(face)
+        return edge if listener is not None and listener.shared else edge.only(face)
     return closing.enter_context(contextlib.closing(OpenApplication(cloud, face, listener.calls)))
 
 

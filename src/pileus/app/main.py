@@ -109,6 +109,8 @@ def up(
             "as at the last start, at first none.",
             show_default=False,
         ),
+    face_port: Annotated[
+        str, typer.Option(metavar="FACE=PORT", help="A port for a face with a listener: 8773 for old EC2 clients.")
     ] = "",
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
@@ -121,13 +123,21 @@ def up(
     if where.joined.exists():
         from pileus.app import member  # noqa: PLC0415  (commands start quickly)
 
-        if port is not None:
+        if port is not None or face_port:
             raise Problem(f"{where.root} is a host's: it has no faces of its own.")
         if options:
             raise Problem(f"{where.root} is a host's: PILEUS_OUTSIDE_INTERFACE names its interface, and leads out.")
         typer.echo(member.up(where, provider, _say))
         return
     endpoints = run_up(where, provider, port, _say, options=options)
+    face, _, own_port = face_port.partition("=")
+    if face_port:
+        from pileus.app import faceports  # noqa: PLC0415  (commands start quickly)
+
+        faceports.choose(face, own_port)
+    endpoints = run_up(where, provider, port, _say)
+    if face_port and not any(url.rpartition(":")[2] == own_port for url in endpoints.values()):
+        raise Problem(f"The cloud runs already, without port {own_port}: pileus down first.")
     if kits.builds_images(where):
         from pileus.app.build import add_all  # noqa: PLC0415  (commands start quickly)
 

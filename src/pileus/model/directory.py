@@ -1,4 +1,4 @@
-"""Directory: the protocol of an LDAP directory that proves users, and the roles that its groups give."""
+"""UserDirectory: the protocol of an LDAP directory that proves users, and the roles that its groups give."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DirectoryUser(msgspec.Struct, frozen=True):
     groups: tuple[str, ...]
 
 
-class Directory(Protocol):
+class UserDirectory(Protocol):
     """A directory of users. Each call takes a bounded time, and raises Unavailable where no directory answers."""
 
     @property

@@ -22,7 +22,7 @@ from pileus.model.user import User
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pileus.model.directory import Directory
+    from pileus.model.directory import UserDirectory
     from pileus.rules.core import Core
 
 SHORTEST = 8
@@ -85,7 +85,7 @@ def _parameters(hashed: str) -> str:
 class PasswordChecks:
     """Hashes and verifies passwords: few at once, for each takes 64 MiB, and few of a user after wrong ones."""
 
-    directory: Directory | None = None
+    directory: UserDirectory | None = None
     """The directory that proves users too, if there is one."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -26,7 +26,7 @@ from pileus.rules.user import check_name
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
-    from pileus.model.directory import Directory, DirectoryUser
+    from pileus.model.directory import DirectoryUser, UserDirectory
     from pileus.model.role import Right
     from pileus.rules.core import Core
     from pileus.store.writer import Writer
@@ -52,9 +52,9 @@ class DirectorySync(msgspec.Struct, frozen=True, kw_only=True):
 class DirectoryPasswords(PasswordChecks):
     """Proves the directory's users by the directory, and the cloud's own by their hashes."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: UserDirectory) -> None:
         super().__init__()
-        self.directory: Directory = directory
+        self.directory: UserDirectory = directory
         self._turns = threading.BoundedSemaphore(bounds.DIRECTORY_QUERIES.most)
 
     def user(self, core: Core, name: str, password: str) -> User | None:
@@ -126,7 +126,7 @@ def sync(caller: Caller, core: Core) -> DirectorySync:
     return DirectorySync(**lists, skipped=tuple(sorted(skipped, key=lambda each: each.name)), current=current)
 
 
-def _put(caller: Caller, core: Core, tx: Writer, directory: Directory, entry: DirectoryUser) -> User | None:
+def _put(caller: Caller, core: Core, tx: Writer, directory: UserDirectory, entry: DirectoryUser) -> User | None:
     """The row of an entry, made when there is none, with the roles that its groups give; None for an entry without any.
 
     Raises Forbidden for the name of a user of the cloud's own, InvalidValue for names of no use.
@@ -174,7 +174,7 @@ def _put_user(caller: Caller, tx: Writer, user: User | None, entry: DirectoryUse
     return user
 
 
-def _rights(directory: Directory, entry: DirectoryUser) -> dict[str, Right]:
+def _rights(directory: UserDirectory, entry: DirectoryUser) -> dict[str, Right]:
     """The rights of an entry by the names of projects, in the order of the mappings; the greatest in each."""
     rights: dict[str, Right] = {}
     for mapping in directory.mappings:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.faces.wire.face import ActionKey, ActionSummary, FaceContext, FaceDeclaration, FacePaths
+from pileus.faces.ec2.options import Ec2Settings
+from pileus.faces.wire.face import ActionKey, ActionSummary, FaceContext, FaceDeclaration, FaceListener, FacePaths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,8 @@ FACE = FaceDeclaration(
     authentication="AWS Signature Version 4 (any region's name) or 2, by an access key.",
     # Amazon's own path, and PiNet's.
     paths=FacePaths(exact=frozenset({"/", "/services/Cloud", "/services/Cloud/"})),
+    settings=Ec2Settings,
+    listener=FaceListener(lambda settings: settings.listen or "off", shared=True),
     endpoints={"ec2": "", "sts": ""},
     actions=_actions,
     errors=_errors,

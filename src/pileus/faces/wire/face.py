@@ -102,11 +102,13 @@ class FaceListener:
     """A listening socket of a face's own.
 
     `address` returns ADDRESS:PORT (port 0: the one of the last start, else a free one), or "off", by the face's own
-    settings. Without `calls` its requests are shared out as those of all faces.
+    settings. Without `calls` its requests are shared out as those of all faces; where it is `shared`, the requests to
+    it are for all faces, as at the port that faces share, and the face is at that port, too.
     """
 
     address: Callable[[Any], str]
     calls: OpenCalls | None = None
+    shared: bool = False
 
 
 class UploadBounds(NamedTuple):
