@@ -110,7 +110,7 @@ def up(
             show_default=False,
         ),
     face_port: Annotated[
-        str, typer.Option(metavar="FACE=PORT", help="A port for a face with a listener: 8773 for old EC2 clients.")
+        str, typer.Option(metavar="FACE=PORT", help="One more port, of a face with a listener; 8773 for old clients.")
     ] = "",
 ) -> None:
     """Start a cloud, or a host that joined one, or what of it does not run; returns when everything answers."""
