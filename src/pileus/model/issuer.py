@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -34,6 +34,7 @@ class Issuer(Noun, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "issuer"
     PREFIX: ClassVar[str] = "iss"
+    SEEN_BY: ClassVar[Literal["project", "everybody", "administrators"]] = "administrators"
     SECRET: ClassVar[tuple[str, ...]] = ("sealed",)
     TAGGED: ClassVar[bool] = False
     ONLY: ClassVar[Claim] = ("issuer", "users")

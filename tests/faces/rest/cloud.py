@@ -23,7 +23,7 @@ from pileus.rules.core import Core
 from pileus.rules.credential import Authority
 from pileus.store.migrate import migrate
 from pileus.store.store import Store
-from pileus.verbs import flavor, image, user, usergroup
+from pileus.verbs import certificate, flavor, image, user, usergroup
 from tests import nouns
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Cloud:
             make(caller, self.core, name, {})
         nouns.make_natgateway(caller, self.core)
         usergroup.create(caller, self.core, name)
+        certificate.create(caller, self.core)
         nouns.make_peering(caller, self.core)
         nouns.make_routerattachment(caller, self.core)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pileus.verbs.user import Account
     from tests.faces.rest.cloud import Cloud
 
-SHARED = {"flavors", "hosts"}
+SHARED = {"flavors", "hosts", "issuers"}
 """Nouns that are of no project."""
 
 NO_NAME = "no-such-thing"
