@@ -19,6 +19,7 @@ NO_DOCUMENT = panels.LOCAL - {"audit", "doctor"} | {
     "host run",
     "host join",
     "host admit",
+    "user creds",
     "user password",
     "user revoke-tokens",
 }

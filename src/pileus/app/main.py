@@ -109,6 +109,7 @@ def up(
             "as at the last start, at first none.",
             show_default=False,
         ),
+    ] = "",
     face_port: Annotated[
         str, typer.Option(metavar="FACE=PORT", help="One more port, of a face with a listener; 8773 for old clients.")
     ] = "",
@@ -129,13 +130,12 @@ def up(
             raise Problem(f"{where.root} is a host's: PILEUS_OUTSIDE_INTERFACE names its interface, and leads out.")
         typer.echo(member.up(where, provider, _say))
         return
-    endpoints = run_up(where, provider, port, _say, options=options)
     face, _, own_port = face_port.partition("=")
     if face_port:
         from pileus.app import faceports  # noqa: PLC0415  (commands start quickly)
 
         faceports.choose(face, own_port)
-    endpoints = run_up(where, provider, port, _say)
+    endpoints = run_up(where, provider, port, _say, options=options)
     if face_port and not any(url.rpartition(":")[2] == own_port for url in endpoints.values()):
         raise Problem(f"The cloud runs already, without port {own_port}: pileus down first.")
     if kits.builds_images(where):

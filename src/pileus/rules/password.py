@@ -107,13 +107,13 @@ class PasswordChecks:
 
     def right(self, name: str, hashed: str, password: str) -> bool:
         """Whether this is the password of the user `name`, by its hash. Raises Throttled."""
-        self._check_count(name)
+        self.refuse_guesses(name)
         with self._slot():
             # Others were wrong while this one waited.
-            self._check_count(name)
+            self.refuse_guesses(name)
             is_right = len(password) <= bounds.USER_PASSWORD.most and matches(hashed, password)
             if not is_right:
-                self._note(name)
+                self.note_wrong(name)
         return is_right
 
     def hash_chosen(self, password: str) -> str:
@@ -122,7 +122,7 @@ class PasswordChecks:
         with self._slot():
             return _CHOSEN.hash(password)
 
-    def _check_count(self, name: str) -> None:
+    def refuse_guesses(self, name: str) -> None:
         """Raise Throttled for a user with too many wrong passwords."""
         if self._count(name) >= bounds.WRONG_PASSWORDS.most:
             text = f"Too many wrong passwords of this user: try again in {AGAIN:g} seconds."
@@ -131,23 +131,12 @@ class PasswordChecks:
     @contextlib.contextmanager
     def _slot(self) -> Iterator[None]:
         """Context manager: one of the few hashes at once is made or verified in the block. Raises Throttled."""
-        self.refuse_guesses(name)
         if not self._slots.acquire(timeout=PATIENCE):
             raise Throttled("Too many passwords are looked at: try again.", noun=User.KIND, reason="passwords")
         try:
             yield
         finally:
             self._slots.release()
-        is_right = is_right and bool(hashed)
-        if not is_right:
-            self.note_wrong(name)
-        return is_right
-
-    def refuse_guesses(self, name: str) -> None:
-        """Raise Throttled for a user of whom too many passwords were wrong."""
-        if self._count(name) >= bounds.WRONG_PASSWORDS.most:
-            text = f"Too many wrong passwords of this user: try again in {AGAIN:g} seconds."
-            raise Throttled(text, noun=User.KIND, reason="passwords")
 
     def _count(self, name: str) -> float:
         count, at = self._wrong.get(name, (0.0, 0.0))
