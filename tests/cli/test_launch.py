@@ -134,6 +134,20 @@ def test_a_launch_makes_what_is_missing_first(folder: Path) -> None:
     assert (folder / "keys/default.new-1").read_text() == "x"
 
 
+@pytest.mark.parametrize(
+    ("texts", "ingress"),
+    [
+        ([], ["22@127.0.0.0/8"]),
+        (["80", "icmp"], ["22@127.0.0.0/8", "80", "icmp"]),
+        (["22/udp"], ["22@127.0.0.0/8", "22/udp"]),
+        (["20-25@192.0.2.0/24", "80"], ["20-25@192.0.2.0/24", "80"]),
+        (["none"], []),
+    ],
+)
+def test_a_launch_admits_ssh_from_this_machine_besides_its_own_rules(texts: list[str], ingress: list[str]) -> None:
+    assert [str(rule) for rule in launch.rules(texts)] == ingress
+
+
 def test_a_group_that_a_crash_left_half_made_gets_its_rules() -> None:
     rules = [launch.parse_rule(text) for text in ("22", "80")]
     present = {**rules[0].body(), "id": "sgr-1", "direction": "ingress"}

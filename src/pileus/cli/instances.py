@@ -37,7 +37,7 @@ def launch(  # noqa: PLR0913  (one parameter for each option)
     network: Annotated[str, typer.Option(help="A subnet or network; by default the project's.")] = "",
     rule: Annotated[
         Several,
-        typer.Option(help="PORT[-PORT][/udp][@CIDR], icmp, none; repeatable. By default 22 from this machine."),
+        typer.Option(help="PORT[-PORT][/udp][@CIDR], icmp, none; repeatable. 22 is open to this machine."),
     ] = None,
     tag: Annotated[Several, typer.Option(help="KEY=VALUE, repeatable.")] = None,
     count: Annotated[int, typer.Option(help="How many.", min=1)] = 1,
@@ -63,6 +63,7 @@ def launch(  # noqa: PLR0913  (one parameter for each option)
         from pileus.cli import ssh as login  # noqa: PLC0415  (commands start quickly)
 
         sys.stdout.flush()
+        login.check(client, documents[0])
         plain = login.Login([], [])
         words = login.command(client, where, documents[0], plain)
         raise typer.Exit(login.run(client, documents[0], words, plain))

@@ -22,12 +22,13 @@ ANYWHERE = "0.0.0.0/0"
 """The source of a rule that names none."""
 
 FROM_HERE = "22@127.0.0.0/8"
-"""The rule of a launch that names none: ssh from this machine."""
+"""The rule that a launch has besides its own: ssh from this machine."""
 
 NO_RULE = "none"
 """The word for a launch without rules, in the default group alone."""
 
 _GROUP = "launch"
+_SSH = 22
 
 
 class IngressRule(NamedTuple):
@@ -61,6 +62,15 @@ def parse_rule(text: str) -> IngressRule:
     if not 0 < low <= high < 65536:
         raise Problem(f"'{text}' is no rule: ports are from 1 to 65535, the lower one first.", 2)
     return IngressRule(match["protocol"] or "tcp", low, high, match["cidr"] or ANYWHERE)
+
+
+def rules(texts: Sequence[str]) -> list[IngressRule]:
+    """The rules of a launch: those of its options, and ssh from this machine unless one admits ssh. Raises Problem."""
+    if list(texts) == [NO_RULE]:
+        return []
+    parsed = [parse_rule(text) for text in texts]
+    ssh = any(rule.protocol == "tcp" and rule.low <= _SSH <= rule.high for rule in parsed)
+    return parsed if ssh else [parse_rule(FROM_HERE), *parsed]
 
 
 def user_data(text: str) -> str:
@@ -118,14 +128,14 @@ def subnet(client: Client, word: str) -> str:
     return str(match[0]["id"])
 
 
-def group(client: Client, rules: Sequence[IngressRule]) -> str:
+def group(client: Client, ingress: Sequence[IngressRule]) -> str:
     """The id of the security group of these rules that launches share; the group, or a rule, is made if missing."""
-    name = f"{_GROUP} {', '.join(map(str, rules))}"
+    name = f"{_GROUP} {', '.join(map(str, ingress))}"
     document = next((each for each in client.all("securitygroups") if each["name"] == name), None)
     if document is None:
         document = client.post("securitygroups", body={"name": name, "of_project": True})
     present = document["wanted"]["rules"]
-    for rule in rules:
+    for rule in ingress:
         body = rule.body()
         if not any(all(each[field] == value for field, value in body.items()) for each in present):
             client.post("securitygroups", document["id"], "rules", body=body)
@@ -151,7 +161,7 @@ def launch(client: Client, wish: Wish) -> list[dict[str, Any]]:
 
     Several instances of one name get numbers: web-1, web-2. Raises Problem.
     """
-    rules = [] if list(wish.rules) == [NO_RULE] else [parse_rule(text) for text in wish.rules or (FROM_HERE,)]
+    ingress = rules(wish.rules)
     body: dict[str, Any] = {"image": image(client, wish.image)["id"], "tags": tags(wish.tags)}
     body |= {"name": wish.name, "user_data": user_data(wish.user_data), "least": wish.number, "most": wish.number}
     if wish.flavor:
@@ -160,8 +170,8 @@ def launch(client: Client, wish: Wish) -> list[dict[str, Any]]:
     if wish.network:
         body["subnet"] = subnet(client, wish.network)
     body["keypair"] = keys.ensure(client, wish.key)
-    if rules:
-        body |= {"groups": [group(client, rules)], "group_names": ["default"]}
+    if ingress:
+        body |= {"groups": [group(client, ingress)], "group_names": ["default"]}
     documents: list[dict[str, Any]] = client.post("instances", body=body)["instances"]
     if wish.name and len(documents) > 1:
         return [
