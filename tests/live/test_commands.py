@@ -83,13 +83,19 @@ class Terminal:
                     raise AssertionError((pattern, self.shown)) from error
         self.shown = self.shown[match.end() :]
 
-    def end(self) -> int:
+    def end(self, seconds: float = 30.0) -> int:
         """Wait for the command; its status."""
+        deadline = time.monotonic() + seconds
         try:
-            while os.read(self._terminal, 4096):
-                """It may still write."""
+            while time.monotonic() < deadline:
+                if select.select([self._terminal], [], [], 0.2)[0]:
+                    self.shown += os.read(self._terminal, 4096).decode(errors="replace")
         except OSError:
             """The terminal's last user has gone."""
+        else:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise AssertionError(("the command goes on", self.shown))
         os.close(self._terminal)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
@@ -128,8 +134,10 @@ def test_a_shell_is_at_a_terminal(shell: Shell, guest: str) -> None:
     terminal.expect(r"# ")
     terminal.type("tty; echo $((40 + 2))\r")
     terminal.expect(r"/dev/pts/\d+\s+42\s")
-    terminal.type("sleep 100\r")
+    terminal.type("echo $((6 * 7)) begins; sleep 1000\r")
+    terminal.expect("42 begins")  # the terminal is the command's by now: ^C is a signal and no letter
     terminal.type("\x03")
+    terminal.expect(r"# ")
     terminal.type("exit 7\r")
     assert terminal.end() == 7
     terminal = shell.at_terminal("exec", guest, "--", "sh", "-c", "tty; exit 3")
