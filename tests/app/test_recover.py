@@ -157,6 +157,23 @@ def test_a_database_that_is_deleted_or_replaced_under_a_cloud_is_noticed_and_rec
     launched(own, "two")
 
 
+def test_a_user_that_a_replaced_database_brings_back_is_said_until_it_is_confirmed(own: Stub) -> None:
+    """No host knows of users: the process that noticed the other file has it recovered in any case."""
+    own.up()
+    bob = own.client.post("users", body={"name": "bob", "project": own.admin["project"]})
+    copy = own.state.root / "copy.db"
+    with contextlib.closing(sqlite3.connect(database(own))) as now, contextlib.closing(sqlite3.connect(copy)) as aside:
+        now.backup(aside)
+    own.client.delete("users", bob["user_id"])
+    before = own.pid
+    copy.rename(database(own))
+    assert processes.until(lambda: own.state.ready.exists() and own.pid not in (None, before), 40)
+    assert "bob" in {each["name"] for each in own.client.get("users")["users"]}
+    assert "RightsUnconfirmed" in {finding["code"] for finding in own.client.get("doctor")["findings"]}
+    assert "RightsUnconfirmed" not in own.pileus("doctor", "--confirm", "--json", check=False).stdout
+    assert not own.state.recover.exists()
+
+
 def test_a_cloud_whose_only_host_says_nothing_is_served_after_30_seconds(tmp_path: Path) -> None:
     state, time = StateDirectory(tmp_path), [1000.0]
     state.prepare()

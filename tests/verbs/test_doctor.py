@@ -10,6 +10,7 @@ import pytest
 from pileus.model.errors import Forbidden, NotFound
 from pileus.model.floatingip import FloatingIp
 from pileus.model.ids import new_uuid
+from pileus.model.image import shared_with
 from pileus.model.natgateway import NatGateway
 from pileus.model.noun import SeenFault
 from pileus.model.peering import Peering
@@ -22,7 +23,7 @@ from pileus.model.volume import Volume
 from pileus.rules import doctor as doctor_rules
 from pileus.rules.routetable import gateway_of
 from pileus.store import tables
-from pileus.verbs import doctor, peering
+from pileus.verbs import doctor, image, peering
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from tests import nouns
@@ -207,3 +208,18 @@ def test_a_nat_gateway_without_a_way_out_is_told(site: Site, admin: Caller, ann:
         assert gateway is not None
         tx.want(gateway, msgspec.structs.replace(gateway.wanted, router=None))
     assert ("NatGatewayCutOff", nat.uuid) in codes(doctor.look(admin, site.core))
+
+
+def test_a_share_that_an_earlier_version_wrote_is_found_and_mended(site: Site, ann: Caller, admin: Caller) -> None:
+    """A process of before decision 0059 writes the row of an image, and no claim of its audience."""
+    picture = site.image(ann, "own", public=False)
+    friend = msgspec.structs.replace(site.caller("friend"), account_id="123456789012")
+    picture = image.modify(ann, site.core, picture.uuid, image.ImageChange(add=(friend.account_id,)))
+    pool = shared_with(friend.account_id)
+    with site.store.write() as tx:
+        tx.unclaim(pool, picture.uuid, picture.uuid)
+    assert picture.uuid not in {each.uuid for each in image.listing(friend, site.core)}
+    assert codes(doctor.look(admin, site.core)) == [("ClaimMissing", f"{pool} {picture.uuid}")]
+    assert doctor.mend(admin, site.core) == []
+    assert picture.uuid in {each.uuid for each in image.listing(friend, site.core)}
+    assert codes(doctor.look(admin, site.core)) == []

@@ -148,7 +148,7 @@ async def _serve(
     objects = ObjectServer(cloud.objects, state.internal)
     await objects.start()
     try:
-        async with cloud_listeners.serving(edge, cloud) as ended, _ending_when_replaced(cloud.core.store):
+        async with cloud_listeners.serving(edge, cloud) as ended, _ending_when_replaced(cloud.core.store, state):
             while not ended.done() and not await asyncio.to_thread(is_open):  # noqa: ASYNC110  (once, at the start)
                 await asyncio.sleep(0.02)
             if not ended.done():
@@ -161,10 +161,11 @@ async def _serve(
 
 
 @contextlib.asynccontextmanager
-async def _ending_when_replaced(store: Store) -> AsyncIterator[None]:
+async def _ending_when_replaced(store: Store, state: StateDirectory) -> AsyncIterator[None]:
     """Within the block, end this process at once when the database's file, or its log, is not the one that it opened.
 
     The supervisor starts it anew: it then compares the file that is there with its hosts, and recovers what is missing.
+    It recovers a file that may lack something in any case: of users and their rights no host knows anything.
     Nothing is closed: SQLite would delete the log of the new file.
     """
 
@@ -174,6 +175,9 @@ async def _ending_when_replaced(store: Store) -> AsyncIterator[None]:
         complete = False
         with contextlib.suppress(OSError):
             complete = await asyncio.to_thread(store.abandon)
+        if not complete:
+            with contextlib.suppress(OSError):
+                state.recover.touch()
         log.critical(
             "the database's file or log was deleted or replaced: this process ends, to begin anew with what is there",
             complete=complete,

@@ -93,6 +93,11 @@ def repair(state: StateDirectory, say: Say, *, pause: float) -> Diagnosis:
     return _examined_again(state, wanted, pause)
 
 
+def confirm(state: StateDirectory) -> None:
+    """Confirm users, keys, grants and projects of a recovered store as they are now. Raises Problem."""
+    connect(state.root).post("doctor", "confirm")
+
+
 def adopt(state: StateDirectory, ident: str, *, pause: float) -> Diagnosis:
     """Take the instance `ident` (uuid or EC2 id), which no row names, into the store; then examine. Raises Problem."""
     before, look = _examine(state, pause)

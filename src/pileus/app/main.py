@@ -204,6 +204,9 @@ def doctor(
     *,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended safely.")] = False,
     adopt: Annotated[str, typer.Option("--adopt", metavar="ID", help="Take in a guest that no row names.")] = "",
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Confirm users, keys, grants and projects after a recovery.")
+    ] = False,
     as_json: Json = False,
     pause: Annotated[float, typer.Option(help="Seconds between two looks: what is on its way is no finding.")] = 3.0,
     state: StateOption = None,
@@ -215,6 +218,8 @@ def doctor(
     where = opened(state_of(state))
     if adopt and repair:
         raise Problem("Adopt first, then repair: one of the two at a time.")
+    if confirm:
+        doctors.confirm(where)
     if adopt:
         report = doctors.adopt(where, adopt, pause=pause)
     elif repair:

@@ -348,6 +348,8 @@ def _recovered(state: StateDirectory, announced_missing: list[str] | None, say: 
         say(f"recovered without {hosts}: what is there is left as it is, and recovered when it reports")
     if recovery.get("left"):
         say(f"{len(recovery['left'])} claims are in conflict: {'; '.join(map(str, recovery['left'][:8]))}")
+    if "adopted" in recovery and recovery.get("credentials") != "new":
+        say("users, keys, grants and projects are as in that copy of the database: 'pileus doctor' says since when")
     if recovery.get("credentials") == "renewed":
         say("the administrator's token was not known any more: admin.json holds new credentials")
     if recovery.get("credentials") == "new":

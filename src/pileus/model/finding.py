@@ -216,6 +216,13 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
             "All of its access keys and tokens are refused.",
             "`pileus grant create ROLE --user NAME --project NAME`, or delete the user.",
         ),
+        "RightsUnconfirmed": Meaning(
+            "warning",
+            "The database was recovered, and nobody has confirmed its users, keys, grants and projects since.",
+            "Rights that were taken away after the copy was made are there again, and those given since are lost.",
+            "Look through `pileus user list`, `pileus credential list`, `pileus grant list` and `pileus project list`,"
+            " and change what is not as it should be; then `pileus doctor --confirm`.",
+        ),
         "RowUnreadable": Meaning(
             "error",
             "A row of the database cannot be decoded: it is damaged.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pileus.model.finding import Finding
@@ -19,7 +20,7 @@ from pileus.model.subnet import Subnet
 from pileus.model.user import User
 from pileus.model.usergroup import UserGroup
 from pileus.model.views import EngineRow, InstanceRow, StoreView
-from pileus.rules import recount
+from pileus.rules import confirmation, recount
 from pileus.rules.groupreference import rules_in_force
 from pileus.rules.image import named
 from pileus.rules.prefixlist import expanded_rules
@@ -103,6 +104,7 @@ def _findings(tx: Reader, now: float) -> Iterator[Finding]:
     yield from _without(rows)
     yield from _networks(tx, rows)
     yield from _people(rows)
+    yield from _unconfirmed(tx)
     for bad in tx.unreadable.values():
         yield Finding(code="RowUnreadable", kind=bad.kind, ident=bad.uuid, detail=bad.ec2_id)
     for row in rows.values():
@@ -196,6 +198,14 @@ def _people(rows: Mapping[str, Noun]) -> Iterator[Finding]:
     for user in only(User, rows.values()):
         if not user.wanted.admin and user.uuid not in able:
             yield Finding(code="UserWithoutRole", kind=User.KIND, ident=user.uuid, detail=user.name)
+
+
+def _unconfirmed(tx: Reader) -> Iterator[Finding]:
+    """Rights as in a copy of the database."""
+    since = confirmation.unconfirmed(tx)
+    if since:
+        when = datetime.fromtimestamp(since, UTC).isoformat()
+        yield Finding(code="RightsUnconfirmed", kind="store", ident="rights", detail=f"as they were at {when}")
 
 
 def _hosts(tx: Reader, now: float) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
 from pileus.model.spec import InstanceSpec
 from pileus.model.volume import Volume
-from pileus.rules import adopt, carried, comparison, contest, recount, securitygroup
+from pileus.rules import adopt, carried, comparison, confirmation, contest, recount, securitygroup
 from pileus.rules import port as port_rules
 from pileus.rules.instance import number as number_rules
 from pileus.store.store import TOMBSTONE
@@ -98,6 +98,7 @@ class _Merge:
         self.fetched = {uuid for report in answers.values() for uuid in report.removed} - self.ended
 
     def run(self) -> Outcome:
+        confirmation.recovered(self.tx)
         self._hosts()
         self._networks()
         self._forgotten()

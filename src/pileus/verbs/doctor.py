@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from pileus.bus.messages import BodyReport, Order
 from pileus.model.errors import NotFound
 from pileus.model.finding import Finding
@@ -13,7 +15,7 @@ from pileus.model.noun import Noun
 from pileus.model.nouns import ENGINE
 from pileus.model.provider import BodyRef
 from pileus.model.views import StoreView
-from pileus.rules import recount
+from pileus.rules import confirmation, recount
 from pileus.rules.doctor import count_findings, living_rows, view, wake_findings
 from pileus.rules.rights import requires
 from pileus.verbs import adopt as adoption
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from pileus.model.instance import Body
     from pileus.model.spec import InstanceSpec
     from pileus.rules.core import Core
+
+log = structlog.get_logger()
 
 
 @requires("administrator", "examines a cloud")
@@ -43,6 +47,14 @@ def mend(caller: Caller, core: Core) -> list[Finding]:
                 tx.unwake(finding.kind, finding.ident)
         recount.set_right(tx)
         return list(count_findings(tx))
+
+
+@requires("administrator", "examines a cloud")
+def confirm(caller: Caller, core: Core) -> None:
+    """Confirm the users, keys, grants and projects of a recovered store as they are now. Raises Forbidden."""
+    with core.store.write() as tx:
+        confirmation.confirm(tx)
+    log.info("the rights of a recovered database are confirmed", user=caller.user_name)
 
 
 @requires("administrator", "examines a cloud")

@@ -232,6 +232,11 @@ def _mend(request: TypedRequest) -> dict[str, Any]:
     return {"findings": doctor.mend(request.caller, request.core)}
 
 
+def _confirm(request: TypedRequest) -> dict[str, Any]:
+    doctor.confirm(request.caller, request.core)
+    return {}
+
+
 def _sweep(request: TypedRequest) -> dict[str, Any]:
     doctor.sweep(request.caller, request.core, request.path["kind"], request.path["uuid"])
     return {}
@@ -374,6 +379,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "journal/{number}", lists.journal_line, "One change, with its outcome."),
     Route("GET", "doctor", _doctor, "What the store says there should be, and where it disagrees with itself."),
     Route("POST", "doctor/mend", _mend, "Set claims, usage and wakes right, by what the rows say."),
+    Route("POST", "doctor/confirm", _confirm, "Confirm users, keys, grants and projects after a recovery."),
     Route("POST", "doctor/adopt", _adopt, "Take in an instance that no row knows.", Adoption, 201),
     Route("DELETE", "doctor/{kind}/{uuid}", _sweep, "Have the network engine, or the hosts, forget what is gone."),
     *networking.ROUTES,
