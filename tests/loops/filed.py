@@ -83,6 +83,11 @@ class FileLoss(Restored):
         """Whether anything is lost: what a deleted log held is copied into the file."""
         return self._loss != "log"
 
+    @property
+    def requested(self) -> bool:
+        """As the process leaves word that ends when it notices."""
+        return self.lossy
+
     def _replaced(self) -> None:
         if self._world.random.random() < 0.5:
             self._world.store.before_commit = self._lose

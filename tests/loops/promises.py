@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from tests.loops.nodes import Node
     from tests.loops.world import World
 
-POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, CONVERGENCE, ADDRESS, PLACE, IMAGE, KEPT = range(1, 14)
+POWER, TWO, GONE, UNKNOWN, COUNTS, STALE, BACK, TOKEN, CONVERGENCE, ADDRESS, PLACE, IMAGE, KEPT, RIGHTS = range(1, 15)
 """The promises by number: the last power request holds (1), never two live bodies (2), what was confirmed gone stays
 gone (3), the unknown is never destroyed (4), claims and usage equal a recount and no address is used twice (5), stale
 orders and reports change nothing (6), guests come back after a host's reboot (7), one token, one set of instances (8),
 rows converge and the journal tells the truth (9), a floating address leads to whom it was given last and nobody else
 (10), a host that is drained or was removed is given nothing new (11), an image that was available keeps its bytes, one
 that was deregistered leaves nothing on any host, and the guest of a capture with a reboot is down all the while (12),
-what is acknowledged is in the database's file (13)."""
+what is acknowledged is in the database's file (13), a right that was taken away comes back unsaid never (14)."""
 
 
 PENDING = images.State.PENDING
@@ -346,6 +346,8 @@ class Promises:
         """Judge everything."""
         world = self._world
         self.counts(final=True)
+        for complaint in world.people.complaints() if world.temper.people else ():
+            self.broken(RIGHTS, complaint)
         with world.store.truth() as tx:
             rows = {row.uuid: row for row in tx.list(Instance, dead=True)}
             for token, uuids in world.users.tokens.items():

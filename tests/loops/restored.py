@@ -40,6 +40,11 @@ class Restored:
         """Whether the database lacks what it had."""
         return True
 
+    @property
+    def requested(self) -> bool:
+        """Whether a recovery was asked for, be the database behind its hosts or not."""
+        return self._world.temper.people
+
     def __init__(self, world: World, what: Literal["copy", "gone", "again"]) -> None:
         self._world = world
         self._what = what
@@ -134,7 +139,7 @@ class Restored:
         world = self._world
         gate = Gate(world)  # type: ignore[arg-type]
         world.core = dataclasses.replace(world.core, hosts=gate)
-        self._recovery = recover.Recovery(world.core, gate, world.net)
+        self._recovery = recover.Recovery(world.core, gate, world.net, requested=self.requested)
         return self._recovery
 
     def _tick(self) -> None:
@@ -190,6 +195,8 @@ class Restored:
         world.promises.kept(rows, self._living, self._ended)
         away_uuids = {uuid for node in world.nodes.values() if node not in heard_nodes for uuid in node.book.entries}
         world.users.relearn(rows, away_uuids)
+        if world.temper.people:
+            world.people.recovered()
 
     def _seed(self) -> None:
         """As the process does when the store is open."""

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from tests.loops.damage import JOURNAL
+from tests.loops.people import DEEDS, PROJECT_DEEDS
 from tests.loops.temper import Temper
 from tests.loops.world import World, run
 
@@ -35,6 +36,7 @@ OPERATORS = frozenset({"drained", "maintenance", "active", "remove", "forget", "
 DAMAGED = frozenset({"instance", "port", "volume", "image", "securitygroup", "subnet", "floatingip", JOURNAL})
 CAPTURES = frozenset({"pending", "available", "deregistered"})
 LAYOUTS = frozenset({"router made", "attach", "add route", "filter", "peering made", "routetable deleted"})
+PEOPLE = frozenset({*DEEDS, *PROJECT_DEEDS})
 PORTS = frozenset({"attached", "detached", "deleted"})
 
 SAMPLES = {
@@ -43,6 +45,11 @@ SAMPLES = {
     "gone": Sample(Temper(restored="gone"), range(8), weight=2),
     "again": Sample(Temper(restored="again"), range(8), weight=2),
     "operators": Sample(Temper(operators=True), range(9), OPERATORS, weight=2),
+    "people": Sample(Temper(people=True), range(5), PEOPLE),
+    "people-copy": Sample(Temper(people=True, restored="copy"), range(5), frozenset({"confirm"})),
+    "people-gone": Sample(Temper(people=True, restored="gone"), range(3)),
+    "people-replaced": Sample(Temper(people=True, replaced="copy"), range(4), frozenset({"confirm"})),
+    "people-log": Sample(Temper(people=True, replaced="log"), range(3)),
     "clock": Sample(Temper(clock=True), range(6)),
     "captures": Sample(Temper(captures=True), range(6), CAPTURES),
     "captures-copy": Sample(Temper(captures=True, restored="copy"), range(4)),

@@ -43,6 +43,7 @@ class Temper(msgspec.Struct, frozen=True):
     `damaged`: rows of the database cannot be decoded for a while. `replaced`: the database is a file, which is deleted
     or replaced under the running cloud, or its log is.
     `history`: hosts remember as many removals as they may, so that an answer takes a dozen pages.
+    `people`: administrators make, change and delete users, projects and grants; a copy is recovered on request.
     `descriptors`: processes of hosts, whose books are files, and the cloud's run out of file descriptors for a while.
     """
 
@@ -51,6 +52,7 @@ class Temper(msgspec.Struct, frozen=True):
     odds: dict[str, float] = {}
     restored: Literal["", "copy", "gone", "again"] = ""
     operators: bool = False
+    people: bool = False
     silent: bool = False
     captures: bool = False
     ports: bool = False
@@ -93,6 +95,7 @@ def draw(seed: int, requested: Temper) -> Temper:
         odds={**odds, **requested.odds},
         restored=requested.restored,
         operators=requested.operators,
+        people=requested.people,
         silent=requested.silent,
         captures=requested.captures,
         ports=requested.ports,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.loops.clouds import cloud
 from tests.loops.lines import LINES
-from tests.loops.promises import KEPT
+from tests.loops.promises import RIGHTS
 from tests.loops.world import run
 
 MOST = 150
@@ -39,7 +39,7 @@ def test_promises_lines_and_their_items_are_numbered_without_gaps() -> None:
     lines = documented_lines()
     assert list(lines) == list(range(1, len(lines) + 1))
     promises = documentation().split("\n## Promises\n")[1].split("\n## ")[0]
-    assert numbers(promises) == list(range(1, KEPT + 1))
+    assert numbers(promises) == list(range(1, RIGHTS + 1))
     for number, section in lines.items():
         items = numbers(section)
         assert items, number

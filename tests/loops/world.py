@@ -34,6 +34,7 @@ from tests.loops.filed import FileCloud, FileLoss
 from tests.loops.machines import ALIEN, Net
 from tests.loops.nodes import Node
 from tests.loops.operators import Operators
+from tests.loops.people import People
 from tests.loops.promises import Promises, Violation
 from tests.loops.restored import Restored
 from tests.loops.temper import Temper, draw
@@ -116,6 +117,7 @@ class World:
         self.began = START
         self.users = Users(self)
         self.operators = Operators(self)
+        self.people = People(self)
         self.damage = Damage(self)
 
     def _open(self) -> None:
@@ -136,6 +138,7 @@ class World:
         pages = max(node.pages for node in self.nodes.values())
         return {
             *self.operators.done,
+            *self.people.done,
             *self.damage.kinds,
             *self.users.captures.seen,
             *self.users.interfaces.seen,
@@ -368,6 +371,8 @@ class World:
         self.users.begin()
         if self.temper.operators:
             self.operators.begin()
+        if self.temper.people:
+            self.people.begin()
         if self.temper.clock:
             self.after(self.soon(8), self._set_clock)
         if self.temper.descriptors:
