@@ -155,15 +155,15 @@ class People:
     def recovered(self) -> None:
         """After a recovery: no right has come back unless the doctor says so. All see then what there is."""
         codes = {finding.code for finding in doctor.look(self._caller, self._world.core).findings}
-        said = "RightsUnconfirmed" in codes
+        is_reported = "RightsUnconfirmed" in codes
         for complaint in self._differences():
-            if not said and " as None, " not in complaint:
+            if not is_reported and " as None, " not in complaint:
                 self._world.promises.broken(RIGHTS, f"{complaint} after a recovery, and the doctor says nothing")
         for person in self._persons.values():
             self._ended += person.signed
             person.signed = []
         self._learn()
-        if said and self._random.random() < 0.5:
+        if is_reported and self._random.random() < 0.5:
             self.done.add("confirm")
             try:
                 doctor.confirm(self._caller, self._world.core)
