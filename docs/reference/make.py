@@ -17,12 +17,20 @@ from pileus.app import faces, kits, settings
 from pileus.app.settings import Settings
 from pileus.cli.commands import cli
 from pileus.faces.ec2 import errors as ec2_errors
-from pileus.faces.ec2 import ledger
-from pileus.faces.ec2.face import SERVICES, registered
+from pileus.faces.ec2 import ledger as ec2_ledger
+from pileus.faces.ec2.face import Ec2Face
+from pileus.faces.ec2.face import registered as ec2_actions
+from pileus.faces.iam import errors as iam_errors
+from pileus.faces.iam import ledger as iam_ledger
+from pileus.faces.iam.face import IamFace
+from pileus.faces.iam.face import registered as iam_actions
 from pileus.faces.rest.openapi import openapi
 from pileus.faces.wire import refusals
+from pileus.faces.wire.action import Action
 from pileus.faces.wire.errors import FAULTS as PROTOCOLS
+from pileus.faces.wire.ledger import UNSUPPORTED, Ledger
 from pileus.faces.wire.model import ServiceModel
+from pileus.faces.wire.queryface import QueryFace
 from pileus.faces.wire.sigv4 import codes_of
 from pileus.model import quota
 from pileus.model.bounds import BOUNDS
@@ -45,7 +53,8 @@ def pages() -> dict[str, str]:
     return {
         "README.md": _index(),
         "cli.md": _cli(),
-        "ec2.md": _ec2(),
+        "ec2.md": _actions("EC2", Ec2Face, ec2_actions(), ec2_ledger.LEDGER),
+        "iam.md": _actions("IAM and STS", IamFace, iam_actions(), iam_ledger.LEDGER),
         "errors.md": _errors(),
         "faces.md": _faces(),
         "findings.md": _findings(),
@@ -114,7 +123,8 @@ def _index() -> str:
         ("[cli.md](cli.md)", "commands and their options"),
         ("[settings.md](settings.md)", "what an operator may choose, and by which variable"),
         ("[faces.md](faces.md)", "the dialects that a cloud speaks: where, and how requests are authenticated"),
-        ("[ec2.md](ec2.md)", "actions of the EC2 and STS APIs"),
+        ("[ec2.md](ec2.md)", "actions of the EC2 API"),
+        ("[iam.md](iam.md)", "actions of the IAM and STS APIs"),
         ("[rest.md](rest.md)", "paths of Pileus's own REST API"),
         ("[errors.md](errors.md)", "codes of errors and faults: what they mean and where they show"),
         ("[findings.md](findings.md)", "codes of what `pileus doctor` finds: what they mean and what to do"),
@@ -235,6 +245,10 @@ def _errors() -> str:
         (f"`{code}`", noun or "any", f"`{reason}`" if reason else "any", f"`{told}`", str(status))
         for (code, noun, reason), (told, status) in ec2_errors.TABLE.items()
     ]
+    iam = [
+        (f"`{code}`", noun or "any", f"`{reason}`" if reason else "any", f"`{told}`", str(status))
+        for (code, noun, reason), (told, status) in iam_errors.TABLE.items()
+    ]
     own = [(f"`{code}`", str(status)) for code, status in refusals.OWN.items()]
     faults = [(f"`{code}`", FAULTS.get(code, "")) for code in sorted(fault_codes(), key=str.lower)]
     return _page(
@@ -243,7 +257,9 @@ def _errors() -> str:
         "## Errors of the core\n\n" + _table(("Code", "Meaning", "REST status", "EC2 codes"), core),
         "## What EC2's clients are told of them\n\nThe most particular line counts.\n\n"
         + _table(("Code", "Noun", "Reason", "EC2 code", "Status"), table),
-        "## Refused before the core is asked: EC2 and STS\n\n" + _table(("EC2 code", "Status", "Message"), _wire()),
+        "## What the clients of IAM and STS are told of them\n\nThe most particular line counts.\n\n"
+        + _table(("Code", "Noun", "Reason", "Code of IAM", "Status"), iam),
+        "## Refused before the core is asked: EC2, IAM and STS\n\n" + _table(("Code", "Status", "Message"), _wire()),
         "## Refused by the REST face itself\n\n`Fault` passes on a fault of a host.\n\n"
         + _table(("Code", "Status"), own),
         "## Faults\n\nShown by `pileus explain` as what was seen, by EC2 as the `StateReason` `Server.InternalError`"
@@ -291,7 +307,7 @@ def _limits() -> str:
 
 def _wire() -> list[Row]:
     found: set[Row] = set()
-    for path in sorted([*SOURCE.glob("faces/wire/*.py"), *SOURCE.glob("faces/ec2/**/*.py")]):
+    for path in sorted(path for face in ("wire", "ec2", "iam") for path in SOURCE.glob(f"faces/{face}/**/*.py")):
         if path.name.startswith("rest"):
             continue
         for function in ast.walk(ast.parse(path.read_text())):
@@ -302,7 +318,7 @@ def _wire() -> list[Row]:
             found.add((f"`{code}`", str(*own_status or [400]), re.sub(r"{\w+}", "…", text)))
     for service in ("ec2", "sts"):
         codes = codes_of(service)
-        for code, text, status in (codes.unknown, codes.mismatch):
+        for code, text, status in (codes.unknown, codes.mismatch, codes.ended):
             found.add((f"`{code}`", str(status), text))
         for code, status in (codes.skewed, codes.expired):
             found.add((f"`{code}`", str(status), "The request's time, or that of its signature, is over."))
@@ -380,28 +396,29 @@ def _rest() -> str:
     return _page("REST", text, _table(("Method", "Path", "What it does"), rows))
 
 
-def _ec2() -> str:
-    rows = [(f"`{name}`", service, entry.says) for (service, name), entry in sorted(registered().items(), key=_named)]
+def _actions(title: str, face: type[QueryFace], actions: Mapping[tuple[str, str], Action], ledger: Ledger) -> str:
+    """The page of a face of the query dialects."""
+    rows = [(f"`{name}`", service, entry.says) for (service, name), entry in sorted(actions.items(), key=_named)]
     lacking = sorted(
         name
-        for service in SERVICES
+        for service in face.SERVICES
         for name in ServiceModel.load(service).operations
-        if (service, name) not in registered()
+        if (service, name) not in actions
     )
-    by_family = {family: [name for name in lacking if ledger.family(name) == family] for family in ledger.FAMILIES}
+    by_family = {family: [name for name in lacking if ledger.family(name) == family] for family in ledger.families}
     to_come = [name for name in lacking if ledger.family(name) is None]
     refused = [
         (each.name, f"`{each.code}`", each.reason, ", ".join(f"`{name}`" for name in names))
         for each, names in by_family.items()
     ]
     return _page(
-        "EC2 and STS",
+        title,
         "Every action of Amazon's models is here: it is done, refused on purpose, or not yet done. The message of a"
         " refusal names this page.",
         f"## Done: {len(rows)}\n\n" + _table(("Action", "Service", "What it does"), rows),
         f"## Refused: {sum(map(len, by_family.values()))}\n\n" + _table(("Family", "Code", "Why", "Actions"), refused),
-        f"## Not yet done: {len(to_come)}\n\nThey are refused with `{ledger.UNSUPPORTED}`.\n\n"
-        + ", ".join(f"`{name}`" for name in to_come),
+        f"## Not yet done: {len(to_come)}\n\nThey are refused with `{UNSUPPORTED}`.\n\n"
+        + (", ".join(f"`{name}`" for name in to_come) or "None."),
     )
 
 

@@ -14,7 +14,8 @@ from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Forbidden, InvalidValue, NotFound
 from pileus.model.user import User
 from pileus.rules import signedtoken
-from pileus.rules.credential import Authority, cipher
+from pileus.rules.cipher import cipher
+from pileus.rules.credential import Authority
 from pileus.verbs import grant, token, user
 from tests.verbs.test_unreadable import damage
 

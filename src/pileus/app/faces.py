@@ -17,6 +17,7 @@ from pileus.model.errors import DamagedRow
 from pileus.model.kit import Kit
 
 if TYPE_CHECKING:
+    from pileus.faces.wire.http import Request
     from pileus.objects import ObjectStore
     from pileus.rules.core import Core
     from pileus.rules.credential import Authority
@@ -122,7 +123,15 @@ class FaceRouter:
         prefixes = [(prefix, face) for face in shared for prefix in face.declaration.paths.prefixes]
         # The longest one that fits is meant.
         self._prefixes = sorted(prefixes, key=lambda each: -len(each[0]))
+        forms = [(face.declaration.takes_form, face) for face in shared]
+        self._form_takers = [(takes, face) for takes, face in forms if takes is not None]
         self._takers = [(face.declaration.takes, face) for face in shared if face.declaration.takes is not None]
+
+    def face_of_form(self, face: MountedFace, request: Request) -> MountedFace:
+        """Return the face that a whole request is for, which was for `face` by its head."""
+        if request.path not in face.declaration.paths.exact:
+            return face
+        return next((other for takes, other in self._form_takers if takes(request)), face)
 
     def face(self, head: RequestHead) -> MountedFace | None:
         """Return the face that a request is for; None where it is for none."""

@@ -100,7 +100,8 @@ class Edge:
         if scope["type"] not in ("http", "websocket"):
             return
         headers = headers_of(scope)
-        head = RequestHead(scope.get("method", "GET"), scope["path"], headers)
+        query = scope["query_string"].decode("latin-1")
+        head = RequestHead(scope.get("method", "GET"), scope["path"], headers, query)
         face = route(head)
         if scope["type"] == "websocket":
             await self._websocket(face, request_of(scope, b"", headers), scope, receive, send)
@@ -171,6 +172,7 @@ class Edge:
             response = await self._requests.refuse(running, request_of(scope, b"", headers), client, error)
             response.headers["connection"] = "close"
             return response
+        running = self._router.face_of_form(face, request).running
         client_left = functools.partial(answers.until_left, receive)
         answer = await self._requests.answer(running, request, client, client_left)
         # What was changed is answered in any case.

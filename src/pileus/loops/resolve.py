@@ -11,6 +11,7 @@ from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image, kind_of
 from pileus.model.instance import Instance, login_user
+from pileus.model.instanceprofile import InstanceProfile
 from pileus.model.network import Network
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
@@ -18,8 +19,9 @@ from pileus.model.project import Project
 from pileus.model.record import record
 from pileus.model.router import Router
 from pileus.model.securitygroup import SecurityGroup
-from pileus.model.spec import DiskSpec, ImageSpec, InstanceSpec, NicSpec
+from pileus.model.spec import DiskSpec, ImageSpec, InstanceSpec, NicSpec, ProfileSpec
 from pileus.model.subnet import Subnet, gateway, localport
+from pileus.model.user import User
 from pileus.model.volume import Volume
 from pileus.rules.ingress import admitted
 from pileus.rules.prefixlist import expanded_rules, lists_of
@@ -50,6 +52,8 @@ def _instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
     project = tx.need(Project, row.project)
     disks = [volume for volume in tx.referring(Volume, [row.uuid]) if not volume.wanted.gone]
     ports = [port for port in tx.referring(Port, [row.uuid]) if not port.wanted.gone]
+    profile = tx.get(InstanceProfile, wanted.instanceprofile) if wanted.instanceprofile else None
+    profiles = [profile.as_context()] if profile else []
     return InstanceSpec(
         uuid=row.uuid,
         name=row.name,
@@ -91,7 +95,10 @@ def _instance(tx: Reader, row: Instance, place: Place) -> InstanceSpec:
         password=wanted.password,
         metadata=wanted.metadata,
         config_drive=wanted.config_drive,
-        record=record([*_context(tx, ports, project, flavor, image), *_grouped(tx, row), row, *disks, *ports]),
+        profile=_profile(tx, profile) if profile else None,
+        record=record(
+            [*_context(tx, ports, project, flavor, image), *_grouped(tx, row), *profiles, row, *disks, *ports]
+        ),
     )
 
 
@@ -132,6 +139,12 @@ def _grouped(tx: Reader, row: Instance) -> Iterable[Noun]:
     group = tx.get(PlacementGroup, row.wanted.placementgroup) if row.wanted.placementgroup else None
     if group is not None:
         yield group.as_context()
+
+
+def _profile(tx: Reader, profile: InstanceProfile) -> ProfileSpec | None:
+    """The profile as the metadata service tells it; None for one without a role, which gives no credentials."""
+    role = tx.get(User, profile.wanted.role) if profile.wanted.role else None
+    return ProfileSpec(uuid=profile.uuid, name=profile.name, role=role.name) if role else None
 
 
 def _disk(volume: Volume) -> DiskSpec:

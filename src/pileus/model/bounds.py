@@ -74,6 +74,10 @@ LAUNCH_TEMPLATE_VERSIONS: Final = Bound("versions of a launch template", "noun",
 LAUNCH_TEMPLATE_DATA: Final = Bound(
     "bytes of the data of all versions of a launch template", "noun", 256 << 10, "QuotaExceeded"
 )
+TRUST_POLICY: Final = Bound(
+    "characters of the trust policy of a role", "noun", 2048, "InvalidValue (MalformedPolicyDocument)"
+)
+IDENTITIES: Final = Bound("users and roles of a project that IAM makes", "noun", 1000, "QuotaExceeded (LimitExceeded)")
 DHCP_SERVERS: Final = Bound(
     "servers of one kind of a DHCP option set", "noun", 4, "InvalidValue (InvalidParameterValue)"
 )

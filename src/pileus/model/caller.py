@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pileus.model.errors import Forbidden
+from pileus.model.ids import TEMPORARY_KEY
 from pileus.model.role import Right, Role, includes
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """First argument of every verb. `project` is a project's uuid; an admin sees every project's things by id.
 
     `role` is the caller's in its project; `member` is that of faces without users. An administrator of the cloud,
-    `admin`, needs none. `key` is the id of the access key that proved the caller; empty for a token.
+    `admin`, needs none. `key` is the id of the access key that proved the caller; empty for a token. `session` is the
+    name of the session in which the user, a service user then, is assumed as a role; empty where nobody assumed it.
     """
 
     user: str
@@ -32,6 +34,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     face: str = ""
     request: str = ""
     key: str = ""
+    session: str = ""
+
+    @property
+    def temporary(self) -> bool:
+        """Whether temporary credentials proved the caller: it makes no further ones, and no lasting ones."""
+        return self.key.startswith(TEMPORARY_KEY)
 
     @property
     def right(self) -> Right:
@@ -53,7 +61,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             raise Forbidden(f"Only an administrator {deed}.", noun=noun)
 
 
-def calling(user: User, project: Project, role: Role, face: str, key: str = "") -> Caller:
+def calling(user: User, project: Project, role: Role, face: str, key: str = "", session: str = "") -> Caller:
     """The caller that `user` is while it acts in `project` with `role`, under a fresh request id, proven by `key`."""
     return Caller(
         user=user.uuid,
@@ -66,6 +74,7 @@ def calling(user: User, project: Project, role: Role, face: str, key: str = "") 
         face=face,
         request=str(uuid.uuid4()),
         key=key,
+        session=session,
     )
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pileus.model.noun import Claim, Noun, Part, Ref
+
+
+class SessionSecret(NamedTuple):
+    """The secret that a session's requests are signed with, and the end of the session in seconds since the epoch."""
+
+    secret: bytes
+    until: float
 
 
 class Wanted(Part, frozen=True, kw_only=True):

@@ -47,6 +47,10 @@ def new_account() -> str:
     return "".join([str(1 + secrets.randbelow(9))] + [str(secrets.randbelow(10)) for _ in range(11)])
 
 
-def new_access_key() -> str:
-    """An access key id: AKIA and 16 of base32."""
-    return "AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))
+TEMPORARY_KEY = "ASIA"
+"""The first letters of the access key ids of temporary credentials."""
+
+
+def new_access_key(prefix: str = "AKIA") -> str:
+    """An access key id: AKIA, or another prefix, and 16 of base32."""
+    return prefix + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))

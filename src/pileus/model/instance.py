@@ -71,6 +71,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     metadata_hops: int = 1
     metadata_ipv6: bool = False
     placementgroup: Annotated[str | None, Ref("placementgroup", "uses")] = None
+    instanceprofile: Annotated[str | None, Ref("instanceprofile", "uses")] = None
     login_user: str = ""
     launchtemplate: str = ""
     launchtemplate_version: int = 0

@@ -13,6 +13,7 @@ from pileus.model.grant import Grant
 from pileus.model.host import Host
 from pileus.model.image import Image
 from pileus.model.instance import Instance
+from pileus.model.instanceprofile import InstanceProfile
 from pileus.model.internetgateway import InternetGateway
 from pileus.model.issuer import Issuer
 from pileus.model.keypair import KeyPair
@@ -58,6 +59,7 @@ NOUNS: dict[str, type[Noun]] = {
         SecurityGroup,
         PlacementGroup,
         LaunchTemplate,
+        InstanceProfile,
         Instance,
         Volume,
         Port,

@@ -6,6 +6,9 @@ from typing import ClassVar, Literal
 
 from pileus.model.noun import Claim, Keeper, Noun, Part
 
+ALIASES = "accountalias"
+"""The pool of the aliases of accounts."""
+
 UNLIMITED = -1
 """The limit of a resource of which a project may use any amount."""
 
@@ -13,7 +16,8 @@ UNLIMITED = -1
 class Wanted(Part, frozen=True, kw_only=True):
     """`account_id` has 12 digits, `canonical_id` 64 hex digits. `quota` maps resources to limits; empty: no limits.
 
-    Nobody acts in a project that is not `enabled`; what it holds goes on as it is.
+    Nobody acts in a project that is not `enabled`; what it holds goes on as it is. `alias` is the name of its account
+    in the whole cloud, empty for none.
     Resources: those of `quota.DEFAULTS`, whose limit holds for one that is not named; `UNLIMITED`: any amount.
     """
 
@@ -21,6 +25,7 @@ class Wanted(Part, frozen=True, kw_only=True):
     canonical_id: str
     quota: dict[str, int] = {}
     enabled: bool = True
+    alias: str = ""
     gone: bool = False
 
 
@@ -37,5 +42,6 @@ class Project(Noun, frozen=True, kw_only=True):
     seen: None = None
 
     def claims(self) -> tuple[Claim, ...]:
-        """Its name, and the number of its account."""
-        return (*super().claims(), ("account", self.wanted.account_id))
+        """Its name, the number of its account, and the account's alias."""
+        alias = ((ALIASES, self.wanted.alias),) if self.wanted.alias else ()
+        return (*super().claims(), ("account", self.wanted.account_id), *alias)

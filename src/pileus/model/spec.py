@@ -99,6 +99,14 @@ class NicSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vpc_ipv6_cidrs: tuple[str, ...] = ()
 
 
+class ProfileSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The instance profile of an instance, and its `role` by name; no credentials, which the host fetches."""
+
+    uuid: str
+    name: str
+    role: str
+
+
 class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="instance"):
     """A machine or a container: size, disks, ports, power, and what its metadata service answers.
 
@@ -143,6 +151,7 @@ class InstanceSpec(Spec, frozen=True, kw_only=True, omit_defaults=True, tag="ins
     password: str = ""
     metadata: dict[str, str] = {}
     config_drive: bool = False
+    profile: ProfileSpec | None = None
 
     @property
     def backend(self) -> str:

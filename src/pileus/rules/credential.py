@@ -12,17 +12,17 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.fernet import Fernet
 
 from pileus.model import bounds
 from pileus.model.caller import Caller, calling
-from pileus.model.credential import Credential, Wanted
+from pileus.model.credential import Credential, SessionSecret, Wanted
 from pileus.model.errors import NotFound
 from pileus.model.ids import new_access_key, new_uuid
 from pileus.model.project import Project
 from pileus.model.role import Role
 from pileus.model.user import User
-from pileus.rules import signedtoken
+from pileus.rules import session, signedtoken
+from pileus.rules.cipher import cipher
 from pileus.rules.rights import role_in
 from pileus.store.keyuse import KeyUse, put_uses
 
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
     from pileus.rules.core import Core
     from pileus.store.reader import Reader
     from pileus.store.writer import Writer
-
-
-def cipher(core: Core) -> Fernet:
-    """Return the cipher that seals the secret keys of this cloud."""
-    return Fernet(base64.urlsafe_b64encode(core.key))
 
 
 def add_aws(caller: Caller, core: Core, tx: Writer, user: User, project: Project) -> tuple[str, str]:
@@ -83,7 +78,8 @@ def token_digest(token: str) -> str:
 class CredentialOwner(msgspec.Struct, frozen=True):
     """The user behind a credential, its project, and its role there; `secret` for access keys alone.
 
-    `credential` is the uuid of an access key's row. A signed token expires at `until`.
+    `credential` is the uuid of an access key's row. A signed token and temporary credentials expire at `until`;
+    `session` is the name of a role's session.
     """
 
     user: User
@@ -91,6 +87,7 @@ class CredentialOwner(msgspec.Struct, frozen=True):
     role: Role
     secret: bytes = b""
     credential: str = ""
+    session: str = ""
     until: float = math.inf
 
 
@@ -128,6 +125,21 @@ class Authority:
         self.uses.note(owner.credential, face)
         return calling(owner.user, owner.project, owner.role, face, access_key)
 
+    def session(self, access_key: str, token: str) -> SessionSecret | None:
+        """The secret of temporary credentials, which may have ended; None for others than this cloud's.
+
+        None too where nobody acts by them any more: their user, or the access key that they descend from, went.
+        """
+        owner = self._session(access_key, token)
+        return SessionSecret(owner.secret, owner.until) if owner else None
+
+    def by_session(self, access_key: str, token: str, face: str) -> Caller | None:
+        """The caller that holds these temporary credentials, which have not ended."""
+        owner = self._session(access_key, token)
+        if owner is None or owner.until <= self._core.store.now():
+            return None
+        return calling(owner.user, owner.project, owner.role, face, access_key, owner.session)
+
     def by_token(self, token: str, face: str, project: str = "") -> Caller | None:
         """The caller that holds this token, in the token's project or in another `project`, by name or uuid.
 
@@ -147,6 +159,11 @@ class Authority:
         with self._core.store.read() as tx:
             owner = _owner(tx, user.uuid, user.wanted.home, project)
         return calling(owner.user, owner.project, owner.role, face) if owner else None
+
+    def _session(self, access_key: str, token: str) -> CredentialOwner | None:
+        # The digest is over both: a token is good for its own access key alone.
+        digest = token_digest(f"{access_key} {token}")
+        return self._lookup(digest, functools.partial(self._load_session, access_key, token))
 
     def _of_access_key(self, access_key: str) -> CredentialOwner | None:
         return self._lookup(access_key, functools.partial(self._load_row, access_key, ""))
@@ -175,6 +192,17 @@ class Authority:
             if owner is None or not signedtoken.is_good(tx, claims, owner.user, self._core.store.now()):
                 return None
         return msgspec.structs.replace(owner, until=claims.until)
+
+    def _load_session(self, access_key: str, token: str) -> CredentialOwner | None:
+        opened = session.unseal(self._core, access_key, token)
+        if opened is None:
+            return None
+        contents, secret = opened
+        with self._core.store.read() as tx:
+            owner = _owner(tx, contents.user, contents.project, "")
+        if owner is None:
+            return None
+        return msgspec.structs.replace(owner, secret=secret.secret, session=contents.name, until=contents.until)
 
     def _load_row(self, key: str, project: str) -> CredentialOwner | None:
         with self._core.store.read() as tx:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pileus.model.credential import Credential
-from pileus.model.errors import InvalidValue, NotFound
+from pileus.model.errors import Forbidden, InvalidValue, NotFound
 from pileus.model.project import Project
 from pileus.model.user import User
 from pileus.rules import user as user_rules
@@ -36,10 +36,15 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 def create(caller: Caller, core: Core, kind: Literal["aws", "token"] = "aws", user: str = "") -> Made:
     """One more credential for the caller, or in its home project for a `user` (a uuid) whom the caller looks after.
 
-    The existing ones stay good. Raises Forbidden, NotFound, QuotaExceeded.
+    The existing ones stay good. A service user has none, temporary credentials make none. Raises Forbidden, NotFound,
+    QuotaExceeded.
     """
+    if caller.temporary:
+        raise Forbidden("Temporary credentials make no lasting ones.", noun="credential")
     with core.store.write() as tx:
         holder = user_rules.self_or_managed(caller, tx, user)
+        if holder.wanted.service:
+            raise Forbidden(f"{holder.name} is a role, which has temporary credentials alone.", noun="credential")
         project = caller.project if holder.uuid == caller.user else holder.wanted.home
         return _add(caller, core, tx, kind, holder, tx.need(Project, project))
 

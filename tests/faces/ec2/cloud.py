@@ -20,7 +20,10 @@ from botocore.exceptions import ClientError
 from defusedxml.ElementTree import fromstring
 
 from pileus.faces.ec2.face import Ec2Face
+from pileus.faces.iam import FACE as IAM
+from pileus.faces.iam.face import IamFace
 from pileus.faces.wire import signing
+from pileus.faces.wire.face import RequestHead
 from pileus.faces.wire.http import Request, Response
 from pileus.model.caller import SYSTEM, Caller
 from pileus.model.errors import Unavailable
@@ -154,7 +157,7 @@ class Account:
         self.name = caller.user_name
         self.number = caller.account_id
 
-    def client(self, service: str, **config: Any) -> Any:
+    def client(self, service: str, token: str | None = None, **config: Any) -> Any:
         """Return a boto3 client whose requests go to the face, signed and parsed as always."""
         client = _session().client(  # type: ignore[call-overload]
             service,
@@ -162,6 +165,7 @@ class Account:
             endpoint_url="http://cloud.test/",
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
+            aws_session_token=token,
             config=Config(retries={"total_max_attempts": 1}, **config),
         )
         client.meta.events.register("before-send", self.cloud.answer)
@@ -176,13 +180,13 @@ class Account:
         **more: str,
     ) -> Response:
         """Send raw parameters, signed for `service`."""
-        form = {"Version": "2011-06-15" if service == "sts" else "2016-11-15"}
+        form = {"Version": {"sts": "2011-06-15", "iam": "2010-05-08"}.get(service, "2016-11-15")}
         form |= {**(params or {}), **more}
         body = urlencode(form).encode()
         request = signing.RawRequest("POST", "/", "", {"host": "cloud.test"}, body)
         credential = signing.SigningCredential(self.access_key, self.secret_key.encode(), "us-east-1", service)
         headers = signing.sign(request, credential, self.cloud.core.store.now() if now is None else now)
-        return self.cloud.face.handle(Request("POST", "/", "", headers, body))
+        return self.cloud.handle(Request("POST", "/", "", headers, body))
 
     def run(self, least: int = 1, most: int = 1, **more: Any) -> Any:
         """Launch instances of the small image; the whole answer."""
@@ -224,6 +228,7 @@ class Cloud:
         self.core = Core(store=store, hosts=self.hosts, networks=NoNetworks(), key=b"k" * 32)
         self.authority = Authority(self.core)
         self.face = Ec2Face(self.core, self.authority)
+        self.iam = IamFace(self.core, self.authority)
         self.last: Response | None = None
         self.client: Any = None
         with store.write() as tx:
@@ -281,11 +286,19 @@ class Cloud:
         }
         headers.setdefault("host", url.netloc)
         sent = body.encode() if isinstance(body, str) else body
-        response = self.face.handle(Request(request.method, url.path, url.query, headers, sent))
+        response = self.handle(Request(request.method, url.path, url.query, headers, sent))
         self.last = response
         answer: Any = AWSResponse
         found: AWSResponse = answer(request.url, response.status, response.headers, _Raw(response.body))
         return found
+
+    def handle(self, request: Request) -> Response:
+        """Have the face answer that `app` would choose."""
+        takes, takes_form = IAM.takes, IAM.takes_form
+        assert takes is not None
+        assert takes_form is not None
+        head = RequestHead(request.method, request.path, request.headers, request.query)
+        return (self.iam if takes(head) or takes_form(request) else self.face).handle(request)
 
     def observe(self, ident: str, **seen: Any) -> Instance:
         """Have the instance with this EC2 id seen so; the power number counts as reached unless told otherwise."""

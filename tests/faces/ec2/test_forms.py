@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from pileus.faces.ec2.face import SMALL_FORM
 from pileus.faces.wire import query, signing, sigv2
 from pileus.faces.wire.http import Identified, Request, Response
+from pileus.faces.wire.queryface import SMALL_FORM
 from pileus.model import bounds
 from tests.faces.ec2.cloud import Account, code_of
 

@@ -34,7 +34,7 @@ def sent(account: Account, params: dict[str, str], method: str = "GET", path: st
     """Send parameters as they are."""
     form, headers = urlencode(params), {"host": "cloud.test"}
     query, body = (form, b"") if method == "GET" else ("", form.encode())
-    return account.cloud.face.handle(Request(method, path, query, headers, body))
+    return account.cloud.handle(Request(method, path, query, headers, body))
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -40,7 +40,6 @@ WITHOUT = {
     "DescribeRegions",
     "DescribeSecurityGroupVpcAssociations",
     "DescribeTags",
-    "GetCallerIdentity",
     "ImportKeyPair",
     *EMPTY,
     *(name for (_, name), entry in ACTIONS.items() if entry.run.__module__ == setting.__name__),

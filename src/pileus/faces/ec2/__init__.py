@@ -1,4 +1,4 @@
-"""The EC2 and STS face: Amazon's query APIs in front of the verbs.
+"""The EC2 face: Amazon's query API in front of the verbs.
 
 `face` answers requests, `call` names the actions, `errors` is the one table from the core's errors to Amazon's,
 `filters`, `paging` and `names` are what lists share; every other file is a noun with its actions.
@@ -43,7 +43,7 @@ FACE = FaceDeclaration(
     paths=FacePaths(exact=frozenset({"/", "/services/Cloud", "/services/Cloud/"})),
     settings=Ec2Settings,
     listener=FaceListener(lambda settings: settings.listen or "off", shared=True),
-    endpoints={"ec2": "", "sts": ""},
+    endpoints={"ec2": ""},
     actions=_actions,
     errors=_errors,
 )

@@ -1,62 +1,20 @@
-"""The arguments of an action, and the table of all actions."""
+"""The table of this face's actions, and the words for the arguments of an action."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from pileus.model.caller import Caller
-from pileus.model.errors import InvalidValue
-from pileus.rules.core import Core
+from pileus.faces.wire.action import Action, ActionTable, Call, Handler, missing
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class Call(NamedTuple):
-    """One request after parsing: `args` keyed by the model's member names, `host` what the client called us."""
+__all__ = ["ACTIONS", "Action", "Call", "Handler", "action", "missing"]
 
-    core: Core
-    caller: Caller
-    args: dict[str, Any]
-    host: str = ""
+ACTIONS = ActionTable()
+"""Every action that this face has."""
 
 
-Handler = Callable[[Call], dict[str, Any]]
-"""Maps one action to verbs, and what they return to a result keyed by the model's member names."""
-
-
-class Action(NamedTuple):
-    """A registered action. `dry`: its verb understands dry runs; the face answers them for all others.
-
-    `waits`: it waits for a host.
-    """
-
-    run: Handler
-    dry: bool
-    waits: bool = False
-
-    @property
-    def says(self) -> str:
-        """The first paragraph of what is written about it, or about its module."""
-        written = inspect.getdoc(self.run) or inspect.getdoc(inspect.getmodule(self.run)) or ""
-        return " ".join(written.split("\n\n")[0].split())
-
-
-def missing(name: str) -> InvalidValue:
-    """Return the error for a request without the parameter `name`."""
-    return InvalidValue(f"The request must contain the parameter {name}", reason="missing")
-
-
-ACTIONS: dict[tuple[str, str], Action] = {}
-"""Every action that this face has, by the service ("ec2") and Amazon's name for it: services share names."""
-
-
-def action(name: str, *, service: str = "ec2", dry: bool = False, waits: bool = False) -> Callable[[Handler], Handler]:
-    """Register the decorated function as the action `name` of `service`; ValueError when that has one of the name."""
-
-    def register(handler: Handler) -> Handler:
-        if (service, name) in ACTIONS:
-            raise ValueError(f"the action {name} of {service} is registered twice")
-        ACTIONS[service, name] = Action(handler, dry, waits)
-        return handler
-
-    return register
+def action(name: str, *, dry: bool = False, waits: bool = False) -> Callable[[Handler], Handler]:
+    """Register the decorated function as the action `name` of EC2; ValueError when there is one of the name."""
+    return ACTIONS.register(name, service="ec2", dry=dry, waits=waits)

@@ -6,25 +6,12 @@ Source: "Error codes for the Amazon EC2 API" in its reference, and what EC2 is k
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
 
 from pileus.faces.ec2.names import ec2_id
-from pileus.faces.wire.errors import WireError
+from pileus.faces.wire.errors import ErrorResponse, WireError, nearest
 from pileus.model import bounds
 from pileus.model.errors import Fault, PileusError
 from pileus.model.nouns import NOUNS
-
-T = TypeVar("T")
-
-
-class ErrorResponse(NamedTuple):
-    """The error that the client gets: code, message and HTTP status."""
-
-    code: str
-    message: str
-    status: int
-
 
 _BAD = 400
 
@@ -295,20 +282,13 @@ def told(error: Exception) -> ErrorResponse | None:
 
 
 def _of_core(error: PileusError) -> ErrorResponse | None:
-    entry = _nearest(TABLE, error)
+    entry = nearest(TABLE, error)
     return None if entry is None else ErrorResponse(entry[0], _worded(error), entry[1])
-
-
-def _nearest(table: Mapping[tuple[str, str, str], T], error: PileusError) -> T | None:
-    """Return the table's nearest entry for an error, None for none."""
-    code, noun, reason = error.code, error.noun, error.reason
-    keys = ((code, noun, reason), (code, "", reason), (code, noun, ""), (code, "", ""))
-    return next((table[key] for key in keys if key in table), None)
 
 
 def _worded(error: PileusError) -> str:
     """The error's text in Amazon's words, with its ids."""
-    wording = _nearest(WORDINGS, error)
+    wording = nearest(WORDINGS, error)
     if wording is not None and (error.ident or "{ident}" not in wording):
         return wording.replace("{ident}", _LABEL.sub(_id_of, error.ident))
     word = _WORDS.get(error.noun, error.noun)

@@ -5,31 +5,10 @@ docs/reference/ec2.md lists every action of the vendor's model, by this table an
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
-from pileus.faces.wire.errors import WireError
-
-if TYPE_CHECKING:
-    from pileus.faces.wire.model import ServiceModel
+from pileus.faces.wire.ledger import Family, Ledger
 
 PAGE = "docs/reference/ec2.md"
 """The page that lists every action, by its path in the project."""
-
-UNSUPPORTED = "UnsupportedOperation"
-
-
-class Family(NamedTuple):
-    """Actions that are refused for one reason: those with a match of `pattern` in their name.
-
-    `code` is Amazon's code for the refusal.
-    """
-
-    name: str
-    pattern: str
-    reason: str
-    code: str = UNSUPPORTED
-
 
 # The codes of the first lines are those by which schedulers go on to what there is.
 FAMILIES = (
@@ -83,7 +62,6 @@ FAMILIES = (
     Family("Encryption in VPCs", r"VpcEncryption|EncryptionEnforcement", "traffic within a host is not encrypted"),
     Family("VPC block public access", r"VpcBlockPublicAccess", "route tables and security groups do this here"),
     Family("Instance Connect", r"InstanceConnect", "EC2 Instance Connect is another service"),
-    Family("IAM", r"IamInstanceProfile", "IAM is another service"),
     Family("KMS", r"KmsKey", "KMS is another service"),
     Family("Organizations", r"DeclarativePolicies", "Organizations is another service"),
     Family("Recycle Bin", r"RecycleBin", "Recycle Bin is another service"),
@@ -107,20 +85,9 @@ FAMILIES = (
         "Serial console", r"^EnableSerialConsole", "GetConsoleOutput reads the serial console, and nobody writes to it"
     ),
     Family("Encryption of disks", r"^EnableEbsEncryption", "disks are not encrypted by the cloud"),
-    Family("Roles", r"^(AssumeRole|AssumeRoot|GetWebIdentity|GetDelegated|DecodeAuthor)", "IAM is another service"),
 )
 """The families of refused actions; an action is of the first that it fits."""
 
 
-def family(action: str) -> Family | None:
-    """The family of a refused action; None for one that is not yet here."""
-    return next((each for each in FAMILIES if re.search(each.pattern, action)), None)
-
-
-def refusal(service: ServiceModel, action: str) -> WireError:
-    """The error for an action that this cloud lacks; raises WireError (`InvalidAction`) if AWS lacks it too."""
-    service.operation(action)
-    text, refused = f"This cloud does not support the action {action}", family(action)
-    if refused is None:
-        return WireError(UNSUPPORTED, f"{text} yet ({PAGE}).")
-    return WireError(refused.code, f"{text}: {refused.reason} ({PAGE}).")
+LEDGER = Ledger(PAGE, FAMILIES)
+"""The refusals of this face."""

@@ -7,6 +7,12 @@ errors of the STS and IAM API references, and texts that the services are known 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from pileus.model.errors import PileusError
+
+T = TypeVar("T")
 
 Words = tuple[str, str] | tuple[str, str, int]
 """The code and the text of an error, and its HTTP status unless that is 400."""
@@ -26,6 +32,24 @@ class WireError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+class ErrorResponse(NamedTuple):
+    """The error that the client gets: code, message and HTTP status."""
+
+    code: str
+    message: str
+    status: int
+
+
+def nearest(table: Mapping[tuple[str, str, str], T], error: PileusError) -> T | None:
+    """Return the entry of `table`, by (core code, noun, reason), that is nearest to an error; None for none.
+
+    An empty noun or reason in the table stands for any.
+    """
+    code, noun, reason = error.code, error.noun, error.reason
+    keys = ((code, noun, reason), (code, "", reason), (code, noun, ""), (code, "", ""))
+    return next((table[key] for key in keys if key in table), None)
 
 
 def shown(text: str) -> str:

@@ -74,11 +74,12 @@ class FacePaths(NamedTuple):
 
 
 class RequestHead(NamedTuple):
-    """A request before its body was read; `path` is decoded, `headers` are by lower-case name."""
+    """A request before its body was read; `path` is decoded, `headers` are by lower-case name, `query` is raw."""
 
     method: str
     path: str
     headers: Mapping[str, str]
+    query: str = ""
 
 
 class OpenCalls(NamedTuple):
@@ -135,6 +136,7 @@ class FaceDeclaration:
 
     - `make` is the factory; `authentication` says in a sentence how requests are authenticated.
     - Requests come to the face by `paths`, or where `takes` says so of a head; all those to its own `listener` do too.
+    - `takes_form` tells whole requests at another face's exact path that are for this face by their parameters.
     - `streams` tells heads of requests whose bodies are received in parts, within the bounds of `uploads`.
     - `settings` is a struct, whose fields are the variables PILEUS_NAME_FIELD, each with its meaning as a description;
       one that holds a secret ends in `token`, `password` or `secret`.
@@ -147,6 +149,7 @@ class FaceDeclaration:
     authentication: str
     paths: FacePaths = field(default_factory=FacePaths)
     takes: Callable[[RequestHead], bool] | None = None
+    takes_form: Callable[[Request], bool] | None = None
     streams: Callable[[RequestHead], bool] | None = None
     uploads: UploadBounds = field(default_factory=UploadBounds)
     settings: type[msgspec.Struct] | None = None

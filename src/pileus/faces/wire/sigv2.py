@@ -19,11 +19,15 @@ from urllib.parse import quote
 
 from pileus.faces.wire.errors import WireError, shown
 from pileus.faces.wire.signing import RawRequest
-from pileus.faces.wire.sigv4 import SKEW, Codes, codes_of
+from pileus.faces.wire.sigv4 import SKEW, Codes, SecretSource, codes_of, no_session
+from pileus.model.credential import SessionSecret
 
 Method = Literal["HmacSHA1", "HmacSHA256"]
 
 _DIGESTS: Final[Mapping[str, str]] = {"HmacSHA1": "sha1", "HmacSHA256": "sha256"}
+TOKEN_PARAMETER: Final = "SecurityToken"  # noqa: S105  (a parameter's name)
+"""The parameter of the session token of temporary credentials."""
+
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})?")
 
 
@@ -36,11 +40,17 @@ class SigV2Verifier:
     """Verifies signatures. Keeps no state.
 
     `lookup` returns the secret of an access key, None when there is no such key (or it is switched off); it is asked
-    at every request. `now` returns seconds since the epoch.
+    at every request. `session` returns the same of temporary credentials, by their access key and session token. `now`
+    returns seconds since the epoch.
     """
 
-    def __init__(self, lookup: Callable[[str], bytes | None], now: Callable[[], float]) -> None:
-        self._lookup = lookup
+    def __init__(
+        self,
+        lookup: Callable[[str], bytes | None],
+        now: Callable[[], float],
+        session: Callable[[str, str], SessionSecret | None] = no_session,
+    ) -> None:
+        self._secrets = SecretSource(lookup, now, session)
         self._now = now
 
     def verify(self, request: RawRequest, params: Mapping[str, str], service: str) -> str:
@@ -60,9 +70,8 @@ class SigV2Verifier:
             raise _invalid(params, "SignatureMethod")
         access_key, presented_signature = _needed(params, "AWSAccessKeyId"), _needed(params, "Signature").encode()
         self._check_time(params, codes)
-        secret = self._lookup(access_key)
-        if secret is None:
-            raise WireError(*codes.unknown)
+        token = params.get(TOKEN_PARAMETER, "")
+        secret = self._secrets.secret(access_key, token, codes)
         texts = [_text(request, host, params) for host in _hosts(request)]
         if not any([hmac.compare_digest(_signature(secret, text, digest), presented_signature) for text in texts]):  # noqa: C419  (all, in equal time)
             raise WireError(*codes.mismatch)

@@ -28,6 +28,7 @@ from pileus.faces.wire.signing import (
     signature_of,
     stamp_of,
 )
+from pileus.model.credential import SessionSecret
 
 SKEW = 15 * 60
 """Seconds by which the signer's clock may differ from ours."""
@@ -35,11 +36,22 @@ SKEW = 15 * 60
 LONGEST = 7 * 24 * 3600
 """Seconds that a presigned URL may be good for."""
 
+TOKEN_HEADER: Final = "x-amz-security-token"  # noqa: S105  (a header's name)
+"""The header of the session token of temporary credentials."""
+
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret"
     " Access Key and signing method. Consult the service documentation for details."
 )
 _INVALID = "AWS was not able to validate the provided access credentials"
+
+_SCOPE = re.compile(r"Credential=[^,/ ]+/[0-9]{8}/[^/, ]+/([A-Za-z0-9-]{1,64})/aws4_request", re.ASCII)
+_QUERY_SCOPE = re.compile(
+    r"(?:^|&)X-Amz-Credential=[^&/%]+(?:%2F|/)[0-9]{8}(?:%2F|/)[^/&%]+(?:%2F|/)([A-Za-z0-9-]{1,64})(?:%2F|/)aws4",
+    re.ASCII,
+)
+_LOOKED = 4096
+"""Characters of a header, or of a query, in which the scope is looked for."""
 
 _STAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
 _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -48,23 +60,26 @@ _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 class Signed(NamedTuple):
     """The signer of a request, and the service and region that it was signed for.
 
-    `payload` is the SHA-256 of the body in hex, verified unless the body was None; or, for S3 alone,
-    `UNSIGNED-PAYLOAD` or a `STREAMING-…` word, and then the body is not vouched for.
+    `token` is the session token of temporary credentials, verified; empty for an access key of a user. `payload` is
+    the SHA-256 of the body in hex, verified unless the body was None; or, for S3 alone, `UNSIGNED-PAYLOAD` or a
+    `STREAMING-…` word, and then the body is not vouched for.
     """
 
     access_key: str
     service: str
     region: str
     payload: str
+    token: str = ""
 
 
 class Codes(NamedTuple):
-    """One service's answers: to an unknown key, a wrong signature, a wrong clock and an expired URL."""
+    """One service's answers: to an unknown key, a wrong signature, a wrong clock, an expired URL, an ended session."""
 
     unknown: tuple[str, str, int]
     mismatch: tuple[str, str, int]
     skewed: tuple[str, int]
     expired: tuple[str, int]
+    ended: tuple[str, str, int]
 
 
 _SERVICES: Final[dict[str, Codes]] = {
@@ -73,12 +88,14 @@ _SERVICES: Final[dict[str, Codes]] = {
         ("AuthFailure", _INVALID, 401),
         ("RequestExpired", 400),
         ("RequestExpired", 400),
+        ("RequestExpired", "Request has expired: the session of its security token has ended.", 400),
     ),
     "s3": Codes(
         ("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403),
         ("SignatureDoesNotMatch", _MISMATCH, 403),
         ("RequestTimeTooSkewed", 403),
         ("AccessDenied", 403),
+        ("ExpiredToken", "The provided token has expired.", 400),
     ),
 }
 _OTHERS: Final = Codes(
@@ -86,8 +103,43 @@ _OTHERS: Final = Codes(
     ("SignatureDoesNotMatch", _MISMATCH, 403),
     ("SignatureDoesNotMatch", 403),
     ("SignatureDoesNotMatch", 403),
+    ("ExpiredToken", "The security token included in the request is expired", 403),
 )
 """STS, IAM and every name of a service that is in no table."""
+
+
+class SecretSource:
+    """The secrets that requests are signed with, by `lookup` of access keys and by `session` of temporary credentials.
+
+    `now` returns seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        lookup: Callable[[str], bytes | None],
+        now: Callable[[], float],
+        session: Callable[[str, str], SessionSecret | None],
+    ) -> None:
+        self._lookup = lookup
+        self._session = session
+        self._now = now
+
+    def secret(self, access_key: str, token: str, codes: Codes) -> bytes:
+        """Return the secret of an access key, or of temporary credentials, which have a `token`.
+
+        Raises WireError for an unknown key, a token that is none of this cloud's, and a session that has ended.
+        """
+        if not token:
+            secret = self._lookup(access_key)
+            if secret is None:
+                raise WireError(*codes.unknown)
+            return secret
+        temporary = self._session(access_key, token)
+        if temporary is None:
+            raise WireError(*codes.unknown)
+        if temporary.until <= self._now():
+            raise WireError(*codes.ended)
+        return temporary.secret
 
 
 def codes_of(service: str) -> Codes:
@@ -96,7 +148,10 @@ def codes_of(service: str) -> Codes:
 
 
 class _PresentedSignature(NamedTuple):
-    """The signature that a request presents. `lifetime` in seconds, None outside presigned URLs."""
+    """The signature that a request presents. `lifetime` in seconds, None outside presigned URLs.
+
+    `token` is the session token beside it; empty for none.
+    """
 
     access_key: str
     date: str
@@ -107,6 +162,13 @@ class _PresentedSignature(NamedTuple):
     signature: str
     query: str
     lifetime: int | None
+    token: str
+
+
+def scope_of(headers: Mapping[str, str], query: str) -> str:
+    """Return the service in the scope of a signature; empty where a request presents none. Nothing is verified here."""
+    match = _SCOPE.search(headers.get("authorization", "")[:_LOOKED]) or _QUERY_SCOPE.search(query[:_LOOKED])
+    return match[1] if match else ""
 
 
 def present(request: RawRequest) -> bool:
@@ -114,15 +176,25 @@ def present(request: RawRequest) -> bool:
     return "authorization" in request.headers or "X-Amz-Algorithm=" in request.query
 
 
+def no_session(access_key: str, token: str) -> SessionSecret | None:
+    """Return None: the session of a verifier that knows no temporary credentials."""
+
+
 class SigV4Verifier:
     """Verifies signatures. Keeps no state: signing keys are cached by the secret they come from.
 
     `lookup` returns the secret of an access key, None when there is no such key (or it is switched off); it
-    is asked at every request, so a rotated secret counts at once. `now` returns seconds since the epoch.
+    is asked at every request, so a rotated secret counts at once. `session` returns the same of temporary credentials,
+    by their access key and session token. `now` returns seconds since the epoch.
     """
 
-    def __init__(self, lookup: Callable[[str], bytes | None], now: Callable[[], float]) -> None:
-        self._lookup = lookup
+    def __init__(
+        self,
+        lookup: Callable[[str], bytes | None],
+        now: Callable[[], float],
+        session: Callable[[str, str], SessionSecret | None] = no_session,
+    ) -> None:
+        self._secrets = SecretSource(lookup, now, session)
         self._now = now
 
     def verify(self, request: RawRequest) -> Signed:
@@ -130,14 +202,12 @@ class SigV4Verifier:
 
         The caller must refuse a `service` that is not its own: S3's signatures need not cover the body.
         Codes: MissingAuthenticationToken, IncompleteSignature; AuthFailure and RequestExpired (EC2);
-        InvalidClientTokenId and SignatureDoesNotMatch (STS, IAM); S3's own.
+        InvalidClientTokenId, ExpiredToken and SignatureDoesNotMatch (STS, IAM); S3's own.
         """
         presented = _presented(request)
         codes = codes_of(presented.service)
         self._check_time(presented, codes)
-        secret = self._lookup(presented.access_key)
-        if secret is None:
-            raise WireError(*codes.unknown)
+        secret = self._secrets.secret(presented.access_key, presented.token, codes)
         payload = _payload(request, presented, codes)
         canonical = canonical_request(request, presented.service, presented.headers, presented.query, payload)
         if canonical is None:
@@ -145,7 +215,7 @@ class SigV4Verifier:
         expected = signature_of(secret, presented.date, presented.region, presented.service, presented.stamp, canonical)
         if not hmac.compare_digest(expected, presented.signature):
             raise WireError(*codes.mismatch)
-        return Signed(presented.access_key, presented.service, presented.region, payload)
+        return Signed(presented.access_key, presented.service, presented.region, payload, presented.token)
 
     def _check_time(self, presented: _PresentedSignature, codes: Codes) -> None:
         now = self._now()
@@ -186,7 +256,8 @@ def _presented_in_header(request: RawRequest, authorization: str) -> _PresentedS
     if stamp is None:
         stamp = _stamp_of_date(request.headers.get("date", ""))
     credential, headers, signature = (_field(fields, name) for name in ("Credential", "SignedHeaders", "Signature"))
-    return _checked(credential, stamp, headers, signature, request.query, None)
+    token = request.headers.get(TOKEN_HEADER, "")
+    return _checked(credential, stamp, headers, signature, request.query, None, token)
 
 
 def _presented_in_query(request: RawRequest) -> _PresentedSignature:
@@ -207,11 +278,12 @@ def _presented_in_query(request: RawRequest) -> _PresentedSignature:
         raise _incomplete(f"X-Amz-Expires must be a number of seconds from 1 to {LONGEST}.")
     credential, stamp = _field(fields, "X-Amz-Credential"), _field(fields, "X-Amz-Date")
     headers, signature = _field(fields, "X-Amz-SignedHeaders"), _field(fields, "X-Amz-Signature")
-    return _checked(credential, stamp, headers, signature, "&".join(rest), int(lifetime))
+    token = fields.get("X-Amz-Security-Token", "")
+    return _checked(credential, stamp, headers, signature, "&".join(rest), int(lifetime), token)
 
 
 def _checked(
-    credential: str, stamp: str, headers: str, signature: str, query: str, lifetime: int | None
+    credential: str, stamp: str, headers: str, signature: str, query: str, lifetime: int | None, token: str
 ) -> _PresentedSignature:
     parts = credential.rsplit("/", 4)
     if len(parts) != 5 or not all(parts) or parts[4] != "aws4_request" or len(credential) > 512:
@@ -229,7 +301,7 @@ def _checked(
         # Each mention of a header puts its whole value into the text that is signed.
         raise _incomplete("SignedHeaders names a header more than once.")
     access_key, date, region, service, _ = parts
-    return _PresentedSignature(access_key, date, region, service, stamp, headers, signature, query, lifetime)
+    return _PresentedSignature(access_key, date, region, service, stamp, headers, signature, query, lifetime, token)
 
 
 def _field(fields: Mapping[str, str], name: str) -> str:

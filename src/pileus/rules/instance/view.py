@@ -10,6 +10,7 @@ from pileus.model.flavor import Flavor
 from pileus.model.floatingip import FloatingIp
 from pileus.model.image import Image
 from pileus.model.instance import Instance, State, login_user, state
+from pileus.model.instanceprofile import InstanceProfile
 from pileus.model.network import Network
 from pileus.model.placementgroup import PlacementGroup
 from pileus.model.port import Port
@@ -51,6 +52,7 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
     nics: tuple[NicView, ...]
     volumes: tuple[Volume, ...]
     together: PlacementGroup | None = None
+    profile: InstanceProfile | None = None
     derived: dict[str, Any] = {}
     """Values that faces made of the view, by face: views that are cached are shown again and again."""
 
@@ -117,6 +119,8 @@ def joined(
     projects = tx.many(Project, {instance.project for instance in instances})
     grouped = {instance.wanted.placementgroup for instance in instances} - {None}
     together = tx.many(PlacementGroup, [uuid for uuid in grouped if uuid]) if grouped else {}
+    profiled = {instance.wanted.instanceprofile for instance in instances} - {None}
+    profiles = tx.many(InstanceProfile, [uuid for uuid in profiled if uuid]) if profiled else {}
     nics: dict[str, list[NicView]] = {}
     for nic in nics_of(tx, ports, floating):
         nics.setdefault(nic.port.wanted.instance or "", []).append(nic)
@@ -133,6 +137,7 @@ def joined(
             nics=tuple(nics.get(instance.uuid, ())),
             volumes=tuple(disks.get(instance.uuid, ())),
             together=together.get(instance.wanted.placementgroup or ""),
+            profile=profiles.get(instance.wanted.instanceprofile or ""),
         )
         for instance in instances
         if instance.wanted.flavor in flavors and instance.project in projects

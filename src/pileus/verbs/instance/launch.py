@@ -26,6 +26,7 @@ from pileus.model.volume import Wanted as VolumeWanted
 from pileus.rules import find
 from pileus.rules import flavor as flavor_rules
 from pileus.rules import image as image_rules
+from pileus.rules import instanceprofile as profile_rules
 from pileus.rules import network as network_rules
 from pileus.rules import placementgroup as placementgroup_rules
 from pileus.rules import port as port_rules
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.flavor import Flavor
     from pileus.model.image import Image
+    from pileus.model.instanceprofile import InstanceProfile
     from pileus.rules.core import Core
     from pileus.rules.instance.view import InstanceView
     from pileus.store.writer import Writer
@@ -102,6 +104,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     interfaces: Annotated[tuple[LaunchInterface, ...], Meta(max_length=bounds.INTERFACES.most)] = ()
     zone: Ident = ""
     placementgroup: Ident = ""
+    instanceprofile: Ident = ""
     user_data: Base64 = ""
     metadata: Tags = {}
     config_drive: bool = False
@@ -140,6 +143,7 @@ class _Sources(NamedTuple):
     disk: int
     keypair: KeyPair | None
     placementgroup: PlacementGroup | None
+    instanceprofile: InstanceProfile | None
     interfaces: tuple[PlannedInterface, ...]
 
 
@@ -274,6 +278,7 @@ def _sources(caller: Caller, core: Core, tx: Writer, request: Launch) -> _Source
         disk=_disk(request, image, flavor),
         keypair=find.living(caller, tx, KeyPair, request.keypair) if request.keypair else None,
         placementgroup=_placementgroup(caller, tx, request),
+        instanceprofile=profile_rules.usable(caller, tx, request.instanceprofile) if request.instanceprofile else None,
         interfaces=tuple(interface_plan.planned(caller, tx, each, request.zone) for each in interfaces),
     )
 
@@ -438,6 +443,7 @@ def _wanted(core: Core, request: Launch, sources: _Sources) -> Wanted:
         metadata_hops=request.metadata_hops,
         metadata_ipv6=request.metadata_ipv6,
         placementgroup=sources.placementgroup.uuid if sources.placementgroup else None,
+        instanceprofile=sources.instanceprofile.uuid if sources.instanceprofile else None,
         login_user=request.login_user or sources.image.wanted.login_user,
         launchtemplate=request.launchtemplate,
         launchtemplate_version=request.launchtemplate_version,
