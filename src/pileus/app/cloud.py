@@ -28,6 +28,7 @@ from pileus.model.errors import DamagedRow, Duplicate, Unavailable
 from pileus.model.host import Host
 from pileus.model.kit import Kit
 from pileus.posix.files import read_json, write_json
+from pileus.rules.instance.session import credentials
 from pileus.store.reader import Reader
 from pileus.store.store import Store
 from pileus.verbs import flavor, grant, network, user
@@ -145,7 +146,7 @@ def _renewed(cloud: Cloud) -> tuple[user.Account, bool]:
 async def _serve(
     edge: Edge, cloud: Cloud, state: StateDirectory, cloud_listeners: Listeners, is_open: Callable[[], bool]
 ) -> None:
-    objects = ObjectServer(cloud.objects, state.internal)
+    objects = ObjectServer(cloud.objects, state.internal, functools.partial(credentials, cloud.core, ""))
     await objects.start()
     try:
         async with cloud_listeners.serving(edge, cloud) as ended, _ending_when_replaced(cloud.core.store, state):

@@ -12,6 +12,7 @@ import structlog
 
 from pileus.app import entrypoints, settings
 from pileus.cli.problem import Problem
+from pileus.faces.wire.absent import AbsentServices
 from pileus.faces.wire.face import GROUP, GUESTS, FaceContext, FaceDeclaration, RequestHead
 from pileus.model.errors import DamagedRow
 from pileus.model.kit import Kit
@@ -121,6 +122,9 @@ class FaceRouter:
         shared = [face for face in mounted if not (face.declaration.listener and face.declaration.listener.calls)]
         self._exact = {path: face for face in shared for path in face.declaration.paths.exact}
         prefixes = [(prefix, face) for face in shared for prefix in face.declaration.paths.prefixes]
+        # What no other face takes, at whatever path.
+        absent = AbsentServices(name for face in shared for name in face.declaration.endpoints)
+        self._absent = MountedFace(absent.declaration, None, absent)
         # The longest one that fits is meant.
         self._prefixes = sorted(prefixes, key=lambda each: -len(each[0]))
         forms = [(face.declaration.takes_form, face) for face in shared]
@@ -138,6 +142,8 @@ class FaceRouter:
         for takes, face in self._takers:
             if takes(head):
                 return face
+        if self._absent.running.takes(head):
+            return self._absent
         exact = self._exact.get(head.path)
         if exact is not None:
             return exact

@@ -22,6 +22,7 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateDirectory
 from pileus.bus.channels import ChannelServer
 from pileus.bus.unix import HostEnd
+from pileus.host.rolecredentials import RoleCredentialsKeeper
 from pileus.model import addresses
 from pileus.model.kit import Kit, Site
 from pileus.model.threads import Thread
@@ -44,6 +45,7 @@ class _Ways:
     zone: str
     link: HostEnd | BrokerEnd
     fetch: Callable[[str, Path], None]
+    roles: RoleCredentialsKeeper
     channels: ChannelServer | TlsChannelServer
     refused: Callable[[], bool] = lambda: False
     tls: Callable[[], ssl.SSLContext] | None = None
@@ -53,9 +55,10 @@ def _here(state: StateDirectory, settings: Settings, group: str) -> _Ways:
     """On the cloud's own machine. Members of `group`, where there is one, may open channels."""
     name = socket.gethostname()
     channels = ChannelServer(state.channels, grp.getgrnam(group).gr_gid if group else None)
-    fetch = functools.partial(internal.fetch, functools.partial(internal.near, state.internal))
+    dial = functools.partial(internal.near, state.internal)
+    fetch, roles = _fetching(dial)
     if not settings.bus:
-        return _Ways(name, settings.zone, HostEnd(state.bus, name), fetch, channels)
+        return _Ways(name, settings.zone, HostEnd(state.bus, name), fetch, roles, channels)
     from pileus.bus.rabbitmq import Broker  # noqa: PLC0415  (dear, and most hosts have no broker)
     from pileus.bus.rabbitmq import HostEnd as BrokerEnd  # noqa: PLC0415  (dear, and most hosts have no broker)
     from pileus.bus.tls import TlsFiles  # noqa: PLC0415  (dear, and most hosts have no broker)
@@ -64,7 +67,7 @@ def _here(state: StateDirectory, settings: Settings, group: str) -> _Ways:
     tls = (
         TlsFiles(state.authority, state.bus_identity, state.bus_identity) if settings.bus.startswith("amqps:") else None
     )
-    return _Ways(name, settings.zone, BrokerEnd(Broker(settings.bus, tls), name), fetch, channels)
+    return _Ways(name, settings.zone, BrokerEnd(Broker(settings.bus, tls), name), fetch, roles, channels)
 
 
 def _joined(state: StateDirectory, settings: Settings, cloud: joining.JoinedCloud) -> _Ways:
@@ -80,8 +83,16 @@ def _joined(state: StateDirectory, settings: Settings, cloud: joining.JoinedClou
     # Whoever listens at every address is called at the one that the cloud has seen.
     own_name = cloud.address if address in ("0.0.0.0", "::") else address  # noqa: S104  (compared, not listened at)
     channels = TlsChannelServer(ListenAddress(address, port, own_name), tls)
-    fetch = functools.partial(internal.fetch, functools.partial(joining.dial, state, cloud))
-    return _Ways(cloud.name, cloud.zone or settings.zone, link, fetch, channels, lambda: link.refused, tls.server)
+    fetch, roles = _fetching(functools.partial(joining.dial, state, cloud))
+    return _Ways(
+        cloud.name, cloud.zone or settings.zone, link, fetch, roles, channels, lambda: link.refused, tls.server
+    )
+
+
+def _fetching(dial: Callable[[], socket.socket]) -> tuple[Callable[[str, Path], None], RoleCredentialsKeeper]:
+    """The ways to fetch objects, and credentials of roles, over connections that `dial` makes."""
+    keeper = RoleCredentialsKeeper(functools.partial(internal.fetch_credentials, dial))
+    return functools.partial(internal.fetch, dial), keeper
 
 
 def serve(state: StateDirectory, group: str, kit: Kit) -> None:
@@ -99,8 +110,8 @@ def serve(state: StateDirectory, group: str, kit: Kit) -> None:
     cloud = joining.joined(state)
     ways = _joined(state, chosen, cloud) if cloud else _here(state, chosen, group)
     site = kits.site(kit, state, chosen)
-    body = kit.body(site, services(state, ways.fetch, ways.channels))
-    runner = HostBodyRunner(ways.name, body, ways.link, state, chosen, zone=ways.zone, tls=ways.tls)
+    body = kit.body(site, services(state, ways.fetch, ways.channels, ways.roles))
+    runner = HostBodyRunner(ways.name, body, ways.link, state, chosen, zone=ways.zone, tls=ways.tls, roles=ways.roles)
     if cloud is not None:
         renewed = functools.partial(_certified, kit, site)
         Thread("certificate", functools.partial(joining.keep_renewed, state, cloud, ended, renewed), ended).start()

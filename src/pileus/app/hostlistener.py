@@ -5,6 +5,7 @@ POST /internal/join             a token and a certificate request; answered by w
 GET  /internal/host             who the caller is, by its certificate; a host that was removed is told so
 POST /internal/renew            a certificate request, by a host that still has a good certificate
 GET  /internal/objects/SHA256   an object that the host's instances start from
+GET  /internal/credentials/UUID credentials of the role of an instance of the host
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from pileus.faces.wire.refusals import PLAIN
 from pileus.model import bounds
 from pileus.model.errors import Forbidden, InvalidValue, NotFound, PileusError, Throttled, Unavailable
 from pileus.model.ids import new_uuid
+from pileus.rules.instance.session import credentials
 from pileus.verbs import join
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ FACE = "host"
 
 _ACTIONS = {"GET /internal/ca", "GET /internal/host", "POST /internal/join", "POST /internal/renew"}
 _OBJECT = re.compile(r"/internal/objects/([0-9a-f]{64})", re.ASCII)
+_CREDENTIALS = re.compile(r"/internal/credentials/([0-9a-f-]{36})", re.ASCII)
 _CHUNK = 1 << 20
 _JSON = {"content-type": "application/json"}
 
@@ -149,6 +152,10 @@ class HostApplication:
         if route == ("GET", "/internal/host"):
             host = join.recognize(self._cloud.core, *_shown(scope))
             return Response(200, _JSON, msgspec.json.encode({"name": host.name, "id": host.uuid}))
+        instance = _CREDENTIALS.fullmatch(scope["path"])
+        if instance and scope["method"] == "GET":
+            host = join.recognize(self._cloud.core, *_shown(scope))
+            return Response(200, _JSON, msgspec.json.encode(credentials(self._cloud.core, host.name, instance[1])))
         if route == ("POST", "/internal/join"):
             return Response(201, _JSON, msgspec.json.encode(self._join(decoded(body, Joining))))
         if route == ("POST", "/internal/renew"):

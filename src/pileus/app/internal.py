@@ -1,4 +1,8 @@
-"""Objects for hosts: `GET /internal/objects/SHA256` on a unix socket in a folder that only the cloud and root enter."""
+"""What hosts fetch, on a unix socket in a folder that only the cloud and root enter.
+
+GET /internal/objects/SHA256     an object that instances start from
+GET /internal/credentials/UUID   credentials of the role of an instance
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,18 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from pileus.model import disk
-from pileus.model.errors import Fault, NotFound
+from pileus.model.errors import Fault, NotFound, PileusError
+from pileus.model.rolecredentials import RoleCredentials
 from pileus.objects import ObjectStore
 from pileus.posix.files import put_in_place
 
 _GET = re.compile(rb"GET /internal/objects/([0-9a-f]{64}) HTTP/1\.[01]\r?\n")
+_CREDENTIALS = re.compile(rb"GET /internal/credentials/([0-9a-f-]{36}) HTTP/1\.[01]\r?\n")
+_LARGEST = 16 << 10
 _PATIENCE = 60.0
 _CHUNK = 1 << 20
 
@@ -27,10 +35,14 @@ log = structlog.get_logger()
 
 
 class ObjectServer:
-    """Gives objects to root and to the cloud's own user, one per connection."""
+    """Gives objects, and what `credentials` returns for an instance, to root and to the cloud's own user.
 
-    def __init__(self, objects: ObjectStore, path: Path) -> None:
+    One per connection.
+    """
+
+    def __init__(self, objects: ObjectStore, path: Path, credentials: Callable[[str], RoleCredentials]) -> None:
         self._objects = objects
+        self._credentials = credentials
         self._path = path
         self._server: asyncio.Server | None = None
 
@@ -57,14 +69,17 @@ class ObjectServer:
             writer.close()
 
     async def _give(self, request_line: bytes, writer: asyncio.StreamWriter) -> None:
+        instance = _CREDENTIALS.fullmatch(request_line)
+        if instance is not None:
+            await self._give_credentials(instance[1].decode(), writer)
+            return
         match = _GET.fullmatch(request_line)
         try:
             if match is None:
                 raise NotFound("no such path")
             file = self._objects.open(match[1].decode())
         except NotFound:
-            writer.write(b"HTTP/1.0 404 Not Found\r\ncontent-length: 0\r\n\r\n")
-            await writer.drain()
+            await _refuse(writer)
             return
         with file:
             size = os.fstat(file.fileno()).st_size
@@ -74,6 +89,21 @@ class ObjectServer:
             while part := await asyncio.to_thread(file.read, _CHUNK):
                 writer.write(part)
                 await writer.drain()
+
+    async def _give_credentials(self, uuid: str, writer: asyncio.StreamWriter) -> None:
+        try:
+            body = msgspec.json.encode(await asyncio.to_thread(self._credentials, uuid))
+        except PileusError as error:
+            log.info("credentials not given", uuid=uuid, reason=error.message)
+            await _refuse(writer)
+            return
+        writer.write(f"HTTP/1.0 200 OK\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+
+async def _refuse(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.0 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+    await writer.drain()
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:
@@ -94,6 +124,23 @@ def near(server: Path) -> socket.socket:
         link.close()
         raise
     return link
+
+
+def fetch_credentials(dial: Callable[[], socket.socket], uuid: str) -> RoleCredentials:
+    """Return the credentials of the role of an instance of this host, over a connection. Raises Fault."""
+    try:
+        with dial() as link, link.makefile("rb") as stream:
+            link.sendall(f"GET /internal/credentials/{uuid} HTTP/1.0\r\n\r\n".encode())
+            status = stream.readline()
+            while stream.readline().strip():
+                pass
+            body = stream.read(_LARGEST)
+        if b" 200 " not in status:
+            reason = "the cloud knows no role of the instance that EC2 may assume"
+            raise Fault("RoleUnavailable", reason if b" 404 " in status else status.decode("latin-1").strip())
+        return msgspec.json.decode(body, type=RoleCredentials)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Fault("RoleUnavailable", f"the credentials cannot be had now: {error}") from error
 
 
 def fetch(dial: Callable[[], socket.socket], digest: str, target: Path) -> None:

@@ -49,6 +49,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "PrefixesExhausted": "Every 127.N.0.0/16 of this machine belongs to some cloud.",
         "RangesExhausted": "Every range of user ids for containers on this machine belongs to some project.",
         "RestoreFailed": "A guest could not be restored from a template; it boots from its image instead.",
+        "RoleUnavailable": "The cloud gives no credentials for the role of an instance now.",
         "RouterMissing": "The network's router is not there yet.",
         "SourceGone": "The instance was gone before it was captured.",
         "SourceMissing": "The host does not have the disk that it is to capture now.",

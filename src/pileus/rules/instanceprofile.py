@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pileus.model.errors import NotFound
 from pileus.model.instance import Instance
 from pileus.model.instanceprofile import InstanceProfile
-from pileus.rules import find
+from pileus.model.user import User
+from pileus.rules import account, find, policy
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -25,11 +26,17 @@ def named(caller: Caller, tx: Reader, name: str) -> InstanceProfile:
 
 
 def usable(caller: Caller, tx: Writer, uuid: str) -> InstanceProfile:
-    """The profile, of the caller's project, for an instance; locked, so that it stays. Raises NotFound."""
+    """The profile, of the caller's project, for an instance; locked, so that it stays.
+
+    Raises NotFound, and Forbidden where its role has rights that the caller lacks.
+    """
     profile = find.living(caller, tx, InstanceProfile, uuid)
     if profile.project != caller.project:
         raise find.absent(InstanceProfile, [uuid])
     tx.lock(profile)
+    role = tx.get(User, profile.wanted.role) if profile.wanted.role else None
+    if role is not None and policy.role_of(role) == "admin":
+        account.require_administrator(caller, "gives instances a role of an administrator")
     return profile
 
 

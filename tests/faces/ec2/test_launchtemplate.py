@@ -98,7 +98,6 @@ def test_a_token_makes_one_template_and_one_version(account: Account) -> None:
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        ({"IamInstanceProfile": {"Name": "role"}}, "UnsupportedOperation"),
         ({"InstanceMarketOptions": {"MarketType": "spot"}}, "UnsupportedOperation"),
         ({"Monitoring": {"Enabled": True}}, "UnsupportedOperation"),
         ({"KernelId": "aki-1"}, "UnsupportedOperation"),

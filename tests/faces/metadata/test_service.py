@@ -16,7 +16,8 @@ from pileus.faces.wire.http import Response
 from pileus.model import bounds
 from pileus.model.injection import InjectedFile
 from pileus.model.instance import Power
-from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec
+from pileus.model.rolecredentials import RoleCredentials
+from pileus.model.spec import DiskSpec, InstanceSpec, NicSpec, ProfileSpec
 
 SECRET = b"a secret of thirty-two bytes....."
 NOW = 1_700_000_000.0
@@ -358,3 +359,51 @@ def test_what_is_injected_is_told_with_a_token_alone() -> None:
         assert ask(path, spec=GIVEN).status == 404
         assert ask(path, headers={TOKEN: token_of(SPEC)}).status == 404
     assert "pileus" not in get("/latest/", GIVEN)
+
+
+class TestRole:
+    """The credentials of the role of an instance."""
+
+    GIVEN = RoleCredentials(access_key="ASIAX", secret_key="s3", token="t0", since=NOW, until=NOW + 21600)
+    ROLED = msgspec.structs.replace(
+        SPEC, account_id="123456789012", profile=ProfileSpec(uuid="c" * 32, name="profile", role="web")
+    )
+    ROOT = "/latest/meta-data/iam"
+
+    def ask(self, path: str, spec: InstanceSpec = ROLED, *, given: RoleCredentials | None = GIVEN) -> Response:
+        respond = bind(SECRET, lambda: NOW, lambda _: given)
+        return respond(spec, "GET", path, {}, "10.0.0.5")
+
+    def test_the_role_and_its_credentials(self) -> None:
+        assert self.ask(f"{self.ROOT}/security-credentials/").body == b"web"
+        document = json.loads(self.ask(f"{self.ROOT}/security-credentials/web").body)
+        assert document == {
+            "Code": "Success",
+            "LastUpdated": "2023-11-14T22:13:20Z",
+            "Type": "AWS-HMAC",
+            "AccessKeyId": "ASIAX",
+            "SecretAccessKey": "s3",
+            "Token": "t0",
+            "Expiration": "2023-11-15T04:13:20Z",
+        }
+        info = json.loads(self.ask(f"{self.ROOT}/info").body)
+        assert info["InstanceProfileArn"] == "arn:aws:iam::123456789012:instance-profile/profile"
+
+    def test_version_two_alone_needs_a_token(self) -> None:
+        spec = msgspec.structs.replace(self.ROLED, metadata_v2_only=True)
+        assert self.ask(f"{self.ROOT}/security-credentials/web", spec).status == 401
+        respond = bind(SECRET, lambda: NOW, lambda _: self.GIVEN)
+        token = respond(spec, "PUT", "/latest/api/token", {TTL: "60"}, "10.0.0.5").body.decode()
+        answer = respond(spec, "GET", f"{self.ROOT}/security-credentials/web", {TOKEN: token}, "10.0.0.5")
+        assert json.loads(answer.body)["AccessKeyId"] == "ASIAX"
+
+    def test_nothing_is_there_without_a_role_or_without_credentials(self) -> None:
+        for path in ("", "/info", "/security-credentials", "/security-credentials/web"):
+            assert self.ask(self.ROOT + path, SPEC).status == 404
+        for path in ("", "/info", "/security-credentials/web"):
+            assert self.ask(self.ROOT + path, given=None).status == 404
+        assert self.ask(f"{self.ROOT}/security-credentials/other").status == 404
+
+    def test_no_list_leads_there(self) -> None:
+        """Guests read all that is listed, and keep it on their disks."""
+        assert b"iam" not in self.ask("/latest/meta-data/").body

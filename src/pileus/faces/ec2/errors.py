@@ -35,6 +35,8 @@ TABLE: dict[tuple[str, str, str], tuple[str, int]] = {
     ("NotFound", "egressgateway", ""): ("InvalidEgressOnlyInternetGatewayId.NotFound", _BAD),
     ("NotFound", "flowlog", ""): ("InvalidFlowLogId.NotFound", _BAD),
     ("NotFound", "internetgateway", ""): ("InvalidInternetGatewayID.NotFound", _BAD),
+    ("NotFound", "instanceprofile", ""): ("InvalidParameterValue", _BAD),
+    ("NotFound", "instanceprofile", "association"): ("InvalidAssociationID.NotFound", _BAD),
     ("NotFound", "launchtemplate", ""): ("InvalidLaunchTemplateId.NotFound", _BAD),
     ("NotFound", "launchtemplate", "name"): ("InvalidLaunchTemplateName.NotFoundException", _BAD),
     ("NotFound", "launchtemplate", "version"): ("InvalidLaunchTemplateId.VersionNotFound", _BAD),

@@ -34,9 +34,6 @@ EMPTY = {
     "DescribeCustomerGateways": Listed("CustomerGateways", "CustomerGatewayIds", "InvalidCustomerGatewayID.NotFound"),
     "DescribeFleets": Listed("Fleets", "FleetIds", "InvalidFleetId.NotFound"),
     "DescribeHosts": Listed("Hosts", "HostIds", "InvalidHostID.NotFound"),
-    "DescribeIamInstanceProfileAssociations": Listed(
-        "IamInstanceProfileAssociations", "AssociationIds", "InvalidAssociationID.NotFound"
-    ),
     "DescribeInstanceEventWindows": Listed(
         "InstanceEventWindows", "InstanceEventWindowIds", "InvalidInstanceEventWindowID.NotFound"
     ),

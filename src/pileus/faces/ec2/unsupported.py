@@ -21,7 +21,7 @@ _OF_A_LAUNCH: dict[str, Accepted] = {
         (
             *("AdditionalInfo", "CpuOptions", "DisableApiStop", "EbsOptimized", "ElasticGpuSpecification"),
             *("ElasticInferenceAccelerators", "EnablePrimaryIpv6", "EnclaveOptions.Enabled"),
-            *("HibernationOptions.Configured", "IamInstanceProfile", "InstanceMarketOptions"),
+            *("HibernationOptions.Configured", "InstanceMarketOptions"),
             *("Ipv6Addresses.IsPrimaryIpv6", "KernelId", "LicenseSpecifications", "Monitoring.Enabled"),
             *("Monitoring.MetricCategoryIds", "Operator", "RamdiskId", "SecondaryInterfaces"),
             *("CapacityReservationSpecification.CapacityReservationTarget",),

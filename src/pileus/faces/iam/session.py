@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pileus.faces.iam import shape
 from pileus.faces.iam.call import Call, action
+from pileus.faces.wire import arn
 from pileus.model.errors import Forbidden, InvalidValue
 from pileus.verbs import session as verbs
 
@@ -21,8 +21,8 @@ _ROLE = re.compile(r"arn:aws:iam::([0-9]{12}):role/([A-Za-z0-9_+=,.@-]{1,64})", 
 @action("GetCallerIdentity", service="sts")
 def get_caller_identity(call: Call) -> dict[str, Any]:
     """The account and the user, or the session of a role, that the credentials belong to."""
-    ident, arn = _identity(call.caller)
-    return {"UserId": ident, "Account": call.caller.account_id, "Arn": arn}
+    ident, name = _identity(call.caller)
+    return {"UserId": ident, "Account": call.caller.account_id, "Arn": name}
 
 
 @action("GetSessionToken", service="sts")
@@ -47,8 +47,8 @@ def assume_role(call: Call) -> dict[str, Any]:
         text = f"User: {_identity(caller)[1]} is not authorized to perform: sts:AssumeRole on resource: {match[0]}"
         raise Forbidden(text, noun="user") from error
     assumed = {
-        "AssumedRoleId": f"{shape.unique_id(shape.ROLE, role.uuid)}:{name}",
-        "Arn": shape.arn(account, "assumed-role", f"{role.name}/{name}", "sts"),
+        "AssumedRoleId": f"{arn.unique_id(arn.ROLE, role.uuid)}:{name}",
+        "Arn": arn.arn(account, "assumed-role", f"{role.name}/{name}", "sts"),
     }
     return {"Credentials": _rendered(credentials), "AssumedRoleUser": assumed}
 
@@ -62,9 +62,9 @@ def get_access_key_info(call: Call) -> dict[str, Any]:
 def _identity(caller: Caller) -> tuple[str, str]:
     """The unique id and the ARN of a caller."""
     if caller.session:
-        ident = f"{shape.unique_id(shape.ROLE, caller.user)}:{caller.session}"
-        return ident, shape.arn(caller.account_id, "assumed-role", f"{caller.user_name}/{caller.session}", "sts")
-    return shape.unique_id(shape.USER, caller.user), shape.arn(caller.account_id, "user", caller.user_name)
+        ident = f"{arn.unique_id(arn.ROLE, caller.user)}:{caller.session}"
+        return ident, arn.arn(caller.account_id, "assumed-role", f"{caller.user_name}/{caller.session}", "sts")
+    return arn.unique_id(arn.USER, caller.user), arn.arn(caller.account_id, "user", caller.user_name)
 
 
 def _rendered(credentials: SessionCredentials) -> dict[str, Any]:

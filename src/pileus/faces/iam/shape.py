@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from pileus.faces.wire import arn
 from pileus.rules import policy
 
 if TYPE_CHECKING:
@@ -15,27 +16,14 @@ if TYPE_CHECKING:
 PATH = "/"
 """The path of everything: this cloud has no other."""
 
-USER, ROLE, PROFILE = "AIDA", "AROA", "AIPA"
-"""The first letters of unique ids."""
-
-
-def unique_id(prefix: str, uuid: str) -> str:
-    """Amazon's unique id: the prefix and 17 digits of the uuid."""
-    return f"{prefix}{uuid.replace('-', '')[:17].upper()}"
-
-
-def arn(account: str, kind: str, name: str, service: str = "iam") -> str:
-    """The ARN of an identity of an account; `kind` is `user`, `role`, `instance-profile` or `assumed-role`."""
-    return f"arn:aws:{service}::{account}:{kind}/{name}"
-
 
 def user(row: User, account: str) -> dict[str, Any]:
     """A user as `User`."""
     return {
         "Path": PATH,
         "UserName": row.name,
-        "UserId": unique_id(USER, row.uuid),
-        "Arn": arn(account, "user", row.name),
+        "UserId": arn.unique_id(arn.USER, row.uuid),
+        "Arn": arn.arn(account, "user", row.name),
         "CreateDate": row.created,
     }
 
@@ -45,8 +33,8 @@ def role(row: User, account: str) -> dict[str, Any]:
     return {
         "Path": PATH,
         "RoleName": row.name,
-        "RoleId": unique_id(ROLE, row.uuid),
-        "Arn": arn(account, "role", row.name),
+        "RoleId": arn.unique_id(arn.ROLE, row.uuid),
+        "Arn": arn.arn(account, "role", row.name),
         "CreateDate": row.created,
         "AssumeRolePolicyDocument": quote(row.wanted.trust, safe=""),
         "Description": row.wanted.description or None,
@@ -59,8 +47,8 @@ def profile(row: InstanceProfile, role_row: User | None, account: str) -> dict[s
     return {
         "Path": PATH,
         "InstanceProfileName": row.name,
-        "InstanceProfileId": unique_id(PROFILE, row.uuid),
-        "Arn": arn(account, "instance-profile", row.name),
+        "InstanceProfileId": arn.unique_id(arn.PROFILE, row.uuid),
+        "Arn": arn.arn(account, arn.INSTANCE_PROFILE, row.name),
         "CreateDate": row.created,
         "Roles": [role(role_row, account)] if role_row is not None else [],
     }

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from pileus.faces.metadata import tokens, tree
+from pileus.faces.metadata import role, tokens, tree
 from pileus.faces.wire.http import Response
 from pileus.model import guestdata
+from pileus.model.rolecredentials import RoleCredentials
 from pileus.model.spec import InstanceSpec
 
 TOKEN_HEADER = "x-aws-ec2-metadata-token"  # noqa: S105  (a header's name)
@@ -43,15 +44,24 @@ Respond = Callable[[InstanceSpec | None, str, str, Mapping[str, str], str], Resp
 """(the caller's spec or None, method, path, headers by lower-case name, source address) → Response."""
 
 
-def bind(secret: bytes, clock: Callable[[], float] = time.time) -> Respond:
+Credentials = Callable[[InstanceSpec], RoleCredentials | None]
+"""Returns the credentials of the role of an instance; None while there are none."""
+
+
+def _none(spec: InstanceSpec) -> RoleCredentials | None:
+    """Return None: the credentials of a service that gives none out."""
+
+
+def bind(secret: bytes, clock: Callable[[], float] = time.time, credentials: Credentials = _none) -> Respond:
     """Return the service's function. `secret` seals tokens and must outlive them; `clock` returns Unix seconds."""
-    return _Service(secret, clock).respond
+    return _Service(secret, clock, credentials).respond
 
 
 class _Service:
-    def __init__(self, secret: bytes, clock: Callable[[], float]) -> None:
+    def __init__(self, secret: bytes, clock: Callable[[], float], credentials: Credentials) -> None:
         self._secret = secret
         self._clock = clock
+        self._credentials = credentials
         self._trees = tree.Trees()
 
     def respond(
@@ -100,6 +110,8 @@ class _Service:
         if segments[1:2] == _INJECTED and headers:
             return _injected(spec, segments[2:], headers)
         node = tree.find(self._trees.root(spec), segments[1:])
+        if node is None and segments[1:3] == role.PLACE:
+            node = role.found(spec, self._credentials(spec), segments[3:])
         if node is None:
             return _error(HTTPStatus.NOT_FOUND)
         if isinstance(node, bytes):

@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.faces.rest import documents
 from pileus.model.image import Image
+from pileus.model.instanceprofile import InstanceProfile
 from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
 from pileus.model.placementgroup import PlacementGroup
@@ -64,5 +65,6 @@ def _nouns(caller: Caller, tx: Reader, new: NewInstances) -> dict[str, Any]:
         "subnet": subnet,
         "groups": (*(uuid(SecurityGroup, ident) for ident in new.groups), *named_groups),
         "placementgroup": uuid(PlacementGroup, new.placementgroup),
+        "instanceprofile": uuid(InstanceProfile, new.instanceprofile),
         "interfaces": tuple(interface(each) for each in new.interfaces),
     }

@@ -25,7 +25,10 @@ GROUP = "pileus.faces"
 """The entry points of the faces that a process of the cloud serves."""
 
 GUESTS = "pileus.guestfaces"
-"""The entry point of the service that hosts give inside guests' networks: a function of a secret, which makes it."""
+"""The entry point of the service that hosts give inside guests' networks: a function of a secret, which makes it.
+
+Its argument `credentials` returns those of the role of a spec's instance, None for none.
+"""
 
 
 class FaceContext(NamedTuple):

@@ -259,7 +259,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"NetworkInterfaces": [INTERFACE], "SecurityGroupIds": ["sg-1"]}, "InvalidParameterCombination"),
     ({"NetworkInterfaces": [INTERFACE], "SecurityGroups": ["default"]}, "InvalidParameterCombination"),
     ({"NetworkInterfaces": [INTERFACE], "PrivateIpAddress": "172.31.0.9"}, "InvalidParameterCombination"),
-    ({"IamInstanceProfile": {"Name": "role"}}, "UnsupportedOperation"),
+    ({"IamInstanceProfile": {"Name": "role"}}, "InvalidParameterValue"),
     ({"LaunchTemplate": {"LaunchTemplateName": "t"}}, "InvalidLaunchTemplateName.NotFoundException"),
     ({"InstanceMarketOptions": {"MarketType": "spot"}}, "UnsupportedOperation"),
     ({"HibernationOptions": {"Configured": True}}, "UnsupportedOperation"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from pileus.faces.ec2 import filters
 from pileus.faces.ec2.filters import Values, flag, none
-from pileus.faces.ec2.instance import shape
+from pileus.faces.ec2.instance import profile, shape
 from pileus.faces.ec2.instance.part import (
     CODES,
     InstanceParts,
@@ -46,6 +46,15 @@ def _one(get: Callable[[InstanceView], str]) -> Filter:
         return (value,) if value else ()
 
     return values
+
+
+def _profile(member: str) -> Filter:
+    """A filter by a member of the instance profile, as `IamInstanceProfile` has it."""
+
+    def value(view: InstanceView) -> str:
+        return profile.shown(view.profile, view.project.wanted.account_id)[member] if view.profile else ""
+
+    return _one(value)
 
 
 def _metadata(member: str) -> Filter:
@@ -148,6 +157,9 @@ _OWN: dict[str, Filter] = {
     "source-dest-check": _one(lambda view: flag(value=shape.checks_addresses(view))),
     "state-reason-code": _reason("Code"),
     "state-reason-message": _reason("Message"),
+    "iam-instance-profile.arn": _profile("Arn"),
+    "iam-instance-profile.id": _profile("Id"),
+    "iam-instance-profile.name": _one(lambda view: view.profile.name if view.profile else ""),
     "subnet-id": _nic(lambda nic: nic.subnet.ec2_id),
     "usage-operation-update-time": _one(_launch_time),
     "vpc-id": _nic(vpc_id),
@@ -249,7 +261,7 @@ _ABSENT: dict[str, Filter] = dict.fromkeys(
         *("capacity-reservation-specification.capacity-reservation-preference",),
         *("capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",),
         *("capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",),
-        *("host-id", "iam-instance-profile.arn", "iam-instance-profile.id", "iam-instance-profile.name"),
+        "host-id",
         *("instance-lifecycle", "kernel-id"),
         *("network-interface.addresses.association.carrier-ip",),
         *("network-interface.addresses.association.customer-owned-ip", "network-interface.association.carrier-ip"),

@@ -8,7 +8,7 @@ import msgspec
 
 from pileus.faces.ec2.call import Call, action, missing
 from pileus.faces.ec2.ids import uuid_of, uuids_of
-from pileus.faces.ec2.instance import shape
+from pileus.faces.ec2.instance import profile, shape
 from pileus.faces.ec2.instance.template import with_template
 from pileus.faces.ec2.names import check_id
 from pileus.faces.ec2.privateaddress import addresses_of, ipv6_of
@@ -93,6 +93,8 @@ def named(call: Call) -> dict[str, Any]:
         "placementgroup": uuid_of(call, PlacementGroup, group) if group else "",
         "interfaces": tuple(_interface(call, item) for item in args.get("NetworkInterfaces", ())),
     }
+    if "IamInstanceProfile" in args:
+        fields["instanceprofile"] = profile.named(call, args["IamInstanceProfile"]).uuid
     key, group, groups = args.get("KeyName", ""), placement.get("GroupName", ""), args.get("SecurityGroups", ())
     if key or group or groups:
         with call.core.store.read() as tx:

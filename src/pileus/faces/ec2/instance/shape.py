@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pileus.faces.ec2.instance import profile
 from pileus.faces.ec2.instance.part import STATES, InstanceParts, mapping, public_address, vpc_id
 from pileus.faces.ec2.names import ec2_id
 from pileus.faces.wire import xml
@@ -107,6 +108,7 @@ def item(view: InstanceView, parts: InstanceParts) -> dict[str, Any]:
         "SourceDestCheck": checks_addresses(view),
         "CpuOptions": {"CoreCount": view.flavor.wanted.vcpus, "ThreadsPerCore": 1},
         "HibernationOptions": _HIBERNATION,
+        "IamInstanceProfile": profile.shown(view.profile, view.project.wanted.account_id) if view.profile else None,
         "MetadataOptions": metadata_options(wanted),
         "EnclaveOptions": _ENCLAVE,
         "BootMode": "legacy-bios",
