@@ -104,6 +104,7 @@ OTHERWISE: Final = {
     "grant",
     "image",
     "instance",
+    "instanceprofile",
     "natgateway",
     "network",
     "networkacl",
@@ -117,4 +118,5 @@ OTHERWISE: Final = {
     "usergroup",
     "volume",
 }
-"""The kinds of nouns with a quota that tests make in other ways: of a user, of bytes, or together with others."""
+"""The kinds of nouns with a quota that tests make in other ways: of a user, of bytes, by administrators, or
+together with others."""

@@ -1,4 +1,4 @@
-"""What hosts fetch, on a unix socket in a folder that only the cloud and root enter.
+"""Objects and credentials for hosts, on a unix socket in a folder that only the cloud and root enter.
 
 GET /internal/objects/SHA256     an object that instances start from
 GET /internal/credentials/UUID   credentials of the role of an instance
@@ -136,7 +136,7 @@ def fetch_credentials(dial: Callable[[], socket.socket], uuid: str) -> RoleCrede
                 pass
             body = stream.read(_LARGEST)
         if b" 200 " not in status:
-            reason = "the cloud knows no role of the instance that EC2 may assume"
+            reason = "the cloud knows no role of the instance that it may assume"
             raise Fault("RoleUnavailable", reason if b" 404 " in status else status.decode("latin-1").strip())
         return msgspec.json.decode(body, type=RoleCredentials)
     except (OSError, msgspec.MsgspecError) as error:

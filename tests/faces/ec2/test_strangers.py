@@ -6,15 +6,13 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from pileus.faces.ec2 import setting
 from pileus.faces.ec2.call import ACTIONS
 from pileus.faces.ec2.listed import EMPTY
 from pileus.faces.wire.model import ServiceModel
-from pileus.verbs import instanceprofile
-from tests.faces.ec2 import transit
+from tests.faces.ec2 import profiles, transit
 from tests.faces.ec2.cloud import code_of
 
 if TYPE_CHECKING:
@@ -39,8 +37,7 @@ WITHOUT = {
     "DescribeAvailabilityZones",
     "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes",
-    "DescribeRegions",
-    "DescribeSecurityGroupVpcAssociations",
+    *("DescribeRegions", "DescribeSecurityGroupVpcAssociations"),
     "DescribeTags",
     "ImportKeyPair",
     *EMPTY,
@@ -66,7 +63,6 @@ NO_TEMPLATE, NO_TEMPLATE_NAME = "InvalidLaunchTemplateId.NotFound", "InvalidLaun
 NO_OPTIONS = "InvalidDhcpOptionID.NotFound"
 NO_PEERING = "InvalidVpcPeeringConnectionID.NotFound"
 NO_ACL, NO_OPTIONS = "InvalidNetworkAclID.NotFound", "InvalidDhcpOptionID.NotFound"
-NO_PROFILE, PROFILED = "InvalidParameterValue", "IamInstanceProfile.Name"
 NO_RULE = "InvalidSecurityGroupRuleId.NotFound"
 NO_ATTACHMENT, AT_ONE = "InvalidAttachmentID.NotFound", {"DeviceIndex": "1"}
 DESCRIBED = "SecurityGroupRuleDescription.1.SecurityGroupRuleId"
@@ -318,13 +314,7 @@ ATTEMPTS: list[Attempt] = [
         for verb, more in (("Accept", ""), ("Reject", ""), ("Delete", ""), ("Modify", "Options"))
     ),
     *transit.ATTEMPTS,
-    ("AssociateIamInstanceProfile", {"InstanceId": "{instance}", PROFILED: "{my_profile}"}, NO_INSTANCE),
-    ("AssociateIamInstanceProfile", {"InstanceId": "{my_instance}", PROFILED: "{profile}"}, NO_PROFILE),
-    ("ReplaceIamInstanceProfileAssociation", {"AssociationId": "{profiled}", PROFILED: "{my_profile}"}, NO_ASSOCIATION),
-    ("ReplaceIamInstanceProfileAssociation", {"AssociationId": "{my_profiled}", PROFILED: "{profile}"}, NO_PROFILE),
-    ("DisassociateIamInstanceProfile", {"AssociationId": "{profiled}"}, NO_ASSOCIATION),
-    ("DescribeIamInstanceProfileAssociations", {"AssociationId.1": "{profiled}"}, NO_ASSOCIATION),
-    ("RunInstances", {"ImageId": "{my_image}", PROFILED: "{profile}", **LAUNCH}, NO_PROFILE),
+    *profiles.ATTEMPTS,
     ("CreateFlowLogs", {"ResourceType": "VPC", "ResourceId.1": "{vpc}", **LOGGED}, NO_VPC),
     ("DeleteFlowLogs", {"FlowLogId.1": "{log}"}, "InvalidFlowLogId.NotFound"),
     ("CreateNetworkInterface", {"SubnetId": "{subnet}"}, NO_SUBNET),
@@ -441,13 +431,8 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
     )
     linked = ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=ident)
     eni = ec2.create_network_interface(SubnetId=shown["SubnetId"])["NetworkInterface"]
-    administrator = msgspec.structs.replace(account.caller, admin=True)
-    profile = instanceprofile.create(administrator, cloud.core, f"profile-{name}")
-    profiled = ec2.associate_iam_instance_profile(InstanceId=ident, IamInstanceProfile={"Name": profile.name})
     return {
         "image": image.ec2_id,
-        "profile": profile.name,
-        "profiled": profiled["IamInstanceProfileAssociation"]["AssociationId"],
         "key": f"key-{name}",
         "key_id": key["KeyPairId"],
         "together": together["GroupName"],
@@ -478,6 +463,7 @@ def holdings(cloud: Cloud, account: Account, name: str) -> dict[str, str]:
         "number": account.number,
         **parts_of_a_vpc(account, shown["VpcId"]),
         **transit.holdings(account),
+        **profiles.holdings(account, ident, name),
     }
 
 

@@ -11,5 +11,6 @@ The AWS dialects are derived from the vendor's own service models, which botocor
 `sigv2`    AWS signatures, version 2: verify and sign
 `scalars`  text of one value to the value, and back
 `http`     whole requests and answers
+`absent`   refusals of services that are not here
 `errors`   what a codec raises, and each protocol's words for it
 """
