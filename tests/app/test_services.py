@@ -23,6 +23,8 @@ from tests.app.stub import PILEUS
 from tests.app.test_http import client
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.app.stub import Stub
 
 TRUST = json.dumps(
@@ -102,7 +104,7 @@ def test_the_version_says_which_service_is_meant(stub: Stub) -> None:
 
 
 def test_services_that_are_not_here_say_which_are(stub: Stub) -> None:
-    calls = {
+    calls: dict[str, Callable[[Any], object]] = {
         "s3": lambda s3: s3.put_object(Bucket="b", Key="k", Body=b"x" * (1 << 20)),
         "ssm": lambda ssm: ssm.describe_parameters(),
         "lambda": lambda functions: functions.list_functions(),

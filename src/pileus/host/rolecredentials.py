@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from pileus.model.backoff import backoff
 from pileus.model.errors import Fault
 from pileus.model.threads import Thread
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 LOOK = 60.0
 """Seconds between looks at which credentials are to be renewed."""
-
-RETRY = 5.0
-"""Seconds after which the cloud is asked again for credentials that it did not give."""
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +51,7 @@ class RoleCredentialsKeeper:
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._faults: dict[str, str] = {}
+        self._tries = 0
         self._thread = Thread("role-credentials", self._work, self._stopping)
 
     def start(self) -> None:
@@ -110,7 +109,9 @@ class RoleCredentialsKeeper:
     def _work(self) -> None:
         self._news.clear()
         complete = self.renew()
-        self._news.wait(LOOK if complete else RETRY)
+        # Where the cloud is away, or gives none, it is asked again ever less often.
+        self._tries = 0 if complete else self._tries + 1
+        self._news.wait(LOOK if complete else backoff(self._tries))
 
     def _complain(self, uuid: str, fault: Fault) -> None:
         """Log why an instance has no new credentials, once, and again when the reason changes."""

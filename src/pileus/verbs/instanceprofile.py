@@ -95,6 +95,8 @@ def associate(caller: Caller, core: Core, instance: str, profile: str | None, *,
             text = f"The {row.label} has no instance profile."
             raise NotFound(text, noun=InstanceProfile.KIND, ident=row.uuid, reason="association")
         usable = rules.usable(caller, tx, profile) if profile is not None else None
+        if usable is not None and usable.project != row.project:
+            raise find.absent(InstanceProfile, [usable.uuid])
         wanted = msgspec.structs.replace(row.wanted, instanceprofile=usable.uuid if usable else None)
         row = tx.want(row, wanted)
         tx.add_journal_line(caller, row, "instanceprofile.associate", goal=row.generation, outcome="done")

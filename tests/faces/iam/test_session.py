@@ -191,3 +191,11 @@ def test_the_account_of_a_key(cloud: Cloud, account: Account) -> None:
         member.sts.get_access_key_info(AccessKeyId=account.access_key)
     with refused("UnsupportedOperation", 400, "docs/reference/iam.md"):
         member.sts.decode_authorization_message(EncodedMessage="x")
+
+
+def test_credentials_that_are_given_out_are_audited(account: Account) -> None:
+    account.sts.get_session_token()
+    assert account.cloud.last is not None
+    assert not account.cloud.last.reads
+    account.sts.get_caller_identity()
+    assert account.cloud.last.reads

@@ -38,7 +38,7 @@ class IamFace(QueryFace):
 
     NAME = FACE
     SERVICES = SERVICES
-    READS = ("Get", "List", "AssumeRole")
+    READS = ("Get", "List")
 
     def __init__(self, core: Core, authority: Authority) -> None:
         super().__init__(core, authority, ACTIONS)
@@ -51,6 +51,10 @@ class IamFace(QueryFace):
         _, args = query.parse(service, params)
         unsupported.check(action, args)
         return entry.run(call._replace(args=args))
+
+    def reads(self, action: str) -> bool:
+        """Credentials that are given out are audited, though nothing is written."""
+        return super().reads(action) and action != "GetSessionToken"
 
     def told(self, error: Exception) -> ErrorResponse | None:
         """The error by this face's table."""

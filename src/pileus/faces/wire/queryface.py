@@ -79,6 +79,10 @@ class QueryFace(ABC):
         """The body of an answer, which `make` makes."""
         return make()
 
+    def reads(self, action: str) -> bool:
+        """Whether an action only reads: the others are audited, and have rates of their own."""
+        return action.startswith(self.READS)
+
     def launches(self, action: str, params: Mapping[str, str]) -> int:
         """The number of instances that a request asks for, as far as that can be read."""
         return 0
@@ -108,7 +112,7 @@ class QueryFace(ABC):
             caller,
             functools.partial(self._answer, service, caller, request, params, whole=whole),
             lambda error: self._refusal(service, error, request_id, action if entry is not None else ""),
-            reads=action.startswith(self.READS),
+            reads=self.reads(action),
             waits=entry is not None and entry.waits,
             launches=self.launches(action, params),
         )
@@ -172,7 +176,12 @@ class QueryFace(ABC):
             access_key = query.plain("AWSAccessKeyId", request.query, request.body)
             if not access_key:
                 return {}
-            if not access_key.startswith(TEMPORARY_KEY) and self._authority.secret(access_key) is None:
+            if access_key.startswith(TEMPORARY_KEY):
+                text = (
+                    f"A form signed by temporary credentials has at most {SMALL_FORM} bytes: use Signature Version 4."
+                )
+                raise TooLarge(text)
+            if self._authority.secret(access_key) is None:
                 raise WireError(*sigv4.codes_of(service).unknown)
         return query.decode_form(request.query, request.body)
 
@@ -229,7 +238,7 @@ class QueryFace(ABC):
             "x-amzn-requestid": request_id,
             "cache-control": "no-cache, no-store",
         }
-        reads = action.startswith(self.READS) or not action
+        reads = self.reads(action) or not action
         return Response(status, headers, body, self.NAME, action, code, request_id, reads)
 
 
