@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from pileus.model.caller import Caller
 from pileus.model.dhcpoptionset import Wanted as Options
 from pileus.model.flowlog import Wanted as FlowLogWanted
@@ -18,6 +20,7 @@ from pileus.verbs import (
     egressgateway,
     floatingip,
     flowlog,
+    instanceprofile,
     internetgateway,
     keypair,
     launchtemplate,
@@ -82,6 +85,9 @@ MAKE: Final[dict[str, Make]] = {
         [FlowLogWanted(kind="router", resource=network.routers(caller, core)[0].uuid, log_group=name)],
         tags,
     ),
+    "instanceprofile": lambda caller, core, name, _: instanceprofile.create(
+        msgspec.structs.replace(caller, admin=True), core, name
+    ),
     "internetgateway": lambda caller, core, _, tags: internetgateway.create(caller, core, tags),
     "keypair": lambda caller, core, name, tags: keypair.create(caller, core, name, tags=tags),
     "launchtemplate": lambda caller, core, name, tags: launchtemplate.create(caller, core, f"of-{name}", {}, tags=tags),
@@ -104,7 +110,6 @@ OTHERWISE: Final = {
     "grant",
     "image",
     "instance",
-    "instanceprofile",
     "natgateway",
     "network",
     "networkacl",
@@ -118,5 +123,4 @@ OTHERWISE: Final = {
     "usergroup",
     "volume",
 }
-"""The kinds of nouns with a quota that tests make in other ways: of a user, of bytes, by administrators, or
-together with others."""
+"""The kinds of nouns with a quota that tests make in other ways: of a user, of bytes, or together with others."""

@@ -75,17 +75,17 @@ def test_awscli_makes_users_and_keys(stub: Stub) -> None:
 
 def test_a_host_fetches_credentials_of_the_role_of_an_instance(stub: Stub) -> None:
     iam, ec2 = client(stub, "iam"), client(stub, "ec2")
-    iam.create_role(RoleName="web", AssumeRolePolicyDocument=TRUST)
-    iam.create_instance_profile(InstanceProfileName="web")
-    iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
+    iam.create_role(RoleName="served", AssumeRolePolicyDocument=TRUST)
+    iam.create_instance_profile(InstanceProfileName="served")
+    iam.add_role_to_instance_profile(InstanceProfileName="served", RoleName="served")
     image = ec2.describe_images()["Images"][0]["ImageId"]
-    launched = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, IamInstanceProfile={"Name": "web"})
+    launched = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, IamInstanceProfile={"Name": "served"})
     ident = launched["Instances"][0]["InstanceId"]
     uuid = next(each["uuid"] for each in stub.client.all("instances") if each["id"] == ident)
     dial = functools.partial(internal.near, stub.state.internal)
     given = internal.fetch_credentials(dial, uuid)
     arn = acting(stub, "sts", given.access_key, given.secret_key, given.token).get_caller_identity()["Arn"]
-    assert arn.endswith(f":assumed-role/web/{ident}")
+    assert arn.endswith(f":assumed-role/served/{ident}")
     with pytest.raises(Fault, match="no role"):
         internal.fetch_credentials(dial, "0" * 36)
 
