@@ -33,9 +33,10 @@ TRUST = json.dumps(
 
 @pytest.fixture(scope="module", autouse=True)
 def _role(cloud: LiveCloud) -> None:
-    """The role `web` in the profile `web`, and ssh from this machine."""
+    """The role `web`, which may only read, in the profile `web`; and ssh from this machine."""
     iam = cloud.client("iam")
     iam.create_role(RoleName="web", AssumeRolePolicyDocument=TRUST)
+    iam.attach_role_policy(RoleName="web", PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
     iam.create_instance_profile(InstanceProfileName="web")
     iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
     cloud.open_ssh()
@@ -77,8 +78,11 @@ def _is_open(port: int) -> bool:
     return False
 
 
-def aws(cloud: LiveCloud, url: str, home: Path, *words: str) -> Any:
-    """The answer of awscli, which has no credentials but those that the metadata service at `url` gives it."""
+def aws(cloud: LiveCloud, url: str, home: Path, *words: str, code: str = "") -> Any:
+    """The answer of awscli, which has no credentials but those that the metadata service at `url` gives it.
+
+    With a `code`, awscli is refused with that error, and there is no answer.
+    """
     endpoint = json.loads((cloud.state / "endpoints.json").read_text())["ec2"]
     environment = {
         "PATH": os.environ["PATH"],
@@ -88,6 +92,10 @@ def aws(cloud: LiveCloud, url: str, home: Path, *words: str) -> Any:
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": url,
     }
     run = subprocess.run([AWS, *words], capture_output=True, text=True, check=False, env=environment, timeout=120)
+    if code:
+        assert run.returncode != 0, run.stdout
+        assert f"({code})" in run.stderr
+        return None
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
@@ -108,6 +116,9 @@ def test_awscli_works_with_nothing_but_the_profile(cloud: LiveCloud, key: Path, 
             answer = aws(cloud, url, tmp_path, "ec2", "describe-instances")
             shown = [each["InstanceId"] for listed in answer["Reservations"] for each in listed["Instances"]]
             assert ident in shown
+            launch = ("ec2", "run-instances", "--image-id", cloud.image(kind.image), "--instance-type", kind.flavor)
+            aws(cloud, url, tmp_path, *launch, code="UnauthorizedOperation")
+            assert len(cloud.ec2.describe_instances(Filters=_living())["Reservations"]) == 1
         assert _holding(cloud, credentials["SecretAccessKey"], credentials["Token"]) == []
 
 
@@ -126,6 +137,10 @@ def test_a_running_guest_is_given_a_profile_and_loses_it(cloud: LiveCloud, key: 
         cloud.ec2.disassociate_iam_instance_profile(AssociationId=association)
         until("the guest has no role", lambda: cloud.ssh(ident, key, ask) == "none", 30)
         assert int(cloud.ssh(ident, key, "cat /proc/uptime").split(".")[0]) >= int(booted), "the guest was started anew"
+
+
+def _living() -> list[dict[str, Any]]:
+    return [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
 
 
 def _holding(cloud: LiveCloud, *secrets: str) -> list[str]:

@@ -6,11 +6,14 @@ import contextlib
 import json
 import re
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pileus.model.caller import Caller
 from pileus.model.errors import InvalidValue
+from pileus.model.role import Role
 from pileus.rules import trust
 
 PRINCIPAL = re.compile(r"[0-9]{12}|arn:aws:iam::[0-9]{12}:(user|role)/.+|ec2\.amazonaws\.com")
@@ -61,10 +64,23 @@ def test_a_name_is_trusted_as_it_is_written() -> None:
     user, role = caller("123456789012", "ada"), caller("123456789012", "ada", "visit")
     other = caller("210987654321", "ada")
     for whole in ("123456789012", "arn:aws:iam::123456789012:root"):
-        assert trust.trusts(policy(whole), user)
-        assert trust.trusts(policy(whole), role)
-        assert not trust.trusts(policy(whole), other)
-    assert trust.trusts(policy("arn:aws:iam::123456789012:user/ada"), user)
-    assert not trust.trusts(policy("arn:aws:iam::123456789012:user/ada"), role)
-    assert trust.trusts(policy("arn:aws:iam::123456789012:role/ada"), role)
-    assert not trust.trusts(policy("arn:aws:iam::123456789012:role/ada"), user)
+        for account in ("123456789012", "210987654321"):
+            assert trust.trusts(policy(whole), account, user)
+            assert trust.trusts(policy(whole), account, role)
+            assert not trust.trusts(policy(whole), account, other)
+    for account in ("123456789012", "210987654321"):
+        assert trust.trusts(policy("arn:aws:iam::123456789012:user/ada"), account, user)
+        assert not trust.trusts(policy("arn:aws:iam::123456789012:user/ada"), account, role)
+        assert trust.trusts(policy("arn:aws:iam::123456789012:role/ada"), account, role)
+        assert not trust.trusts(policy("arn:aws:iam::123456789012:role/ada"), account, user)
+
+
+@pytest.mark.parametrize("role", ["reader", None])
+def test_readers_are_trusted_by_name_within_their_account_alone(role: Role | None) -> None:
+    reader = msgspec.structs.replace(caller("123456789012", "ada"), role=role)
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "123456789012"}}
+    by_account = json.dumps({"Statement": statement})
+    by_name = by_account.replace("123456789012", "arn:aws:iam::123456789012:user/ada")
+    assert not trust.trusts(by_account, "123456789012", reader)
+    assert trust.trusts(by_name, "123456789012", reader)
+    assert not trust.trusts(by_name, "210987654321", reader)

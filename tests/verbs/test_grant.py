@@ -46,9 +46,9 @@ class People:
         except NotFound:
             return None
 
-    def give(self, role: Role, **whom: str) -> str:
+    def give(self, role: Role, user: str = "", usergroup: str = "") -> str:
         """Give a role in `lab`, as an administrator; the grant's uuid."""
-        return grant.create(SYSTEM, self.site.core, role, project=self.lab, **whom).uuid
+        return grant.create(SYSTEM, self.site.core, role, project=self.lab, user=user, usergroup=usergroup).uuid
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_a_group_and_a_project_have_bounds(people: People, monkeypatch: pytest.M
 def test_users_of_before_grants_are_members_of_their_homes_once(site: Site) -> None:
     home = project.ensure(SYSTEM, site.core, "old").uuid
     with site.store.write() as tx:
-        old = tx.add(User(uuid=new_uuid(), project=home, name="old", wanted=Wanted(home=home)))
+        old = tx.add(User(uuid=new_uuid(), project=home, name="old", wanted=Wanted(home=home, password="hash")))
     admin = site.caller("admin", admin=True)
     assert ("UserWithoutRole", old.uuid) in {
         (finding.code, finding.ident) for finding in doctor.look(admin, site.core).findings

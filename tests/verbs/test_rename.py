@@ -21,6 +21,8 @@ from pileus.model.securitygroup import SecurityGroup
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
 from pileus.verbs import keypair, securitygroup, tag
+from pileus.model.user import User
+from pileus.verbs import keypair, securitygroup, user, usergroup
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from pileus.verbs.rename import rename
@@ -55,7 +57,26 @@ def test_an_instances_name_reaches_its_host(site: Site, ann: Caller, instance: I
     assert (line.verb, line.outcome, line.detail) == ("instance.rename", "done", "new")
 
 
-@pytest.mark.parametrize("kind", sorted({*RENAMED} - {"image", "router", "securitygroup", "subnet"}))
+def test_people_are_renamed_by_those_who_look_after_them(site: Site, ann: Caller) -> None:
+    admin = msgspec.structs.replace(ann, role="admin")
+    eve = user.create_without_role(admin, site.core, "eve")
+    user.create_without_role(admin, site.core, "bob")
+    staff = usergroup.create(admin, site.core, "staff")
+    for noun, name in ((eve, "eva"), (staff, "crew")):
+        with pytest.raises(Forbidden):
+            rename(ann, site.core, type(noun), noun.uuid, name)
+        assert rename(admin, site.core, type(noun), noun.uuid, name).name == name
+        with pytest.raises(InvalidValue):
+            rename(admin, site.core, type(noun), noun.uuid, "a b")
+    with pytest.raises(Duplicate, match="bob"):
+        rename(admin, site.core, User, eve.uuid, "bob")
+    with pytest.raises((NotFound, Forbidden)):
+        rename(msgspec.structs.replace(site.caller("red"), role="admin"), site.core, User, eve.uuid, "hers")
+
+
+@pytest.mark.parametrize(
+    "kind", sorted({*RENAMED} - {"image", "router", "securitygroup", "subnet", "user", "usergroup"})
+)
 def test_nouns_of_each_kind_are_renamed(site: Site, ann: Caller, instance: Instance, kind: str) -> None:
     noun = _one(site, ann, NOUNS[kind])
     assert rename(ann, site.core, NOUNS[kind], noun.uuid, "other").name == "other"

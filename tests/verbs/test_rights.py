@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.site import Site
 
 TABLE = Path(__file__).parents[2] / "docs" / "reference" / "rights.md"
-ROW = re.compile(r"\| `([\w.]+)` \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|")
+ROW = re.compile(r"\| `([\w.]+)` \| (\w+) \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|")
 
 OWN = {
     "certificate.archive",
@@ -66,7 +66,7 @@ CELLS = {
 def caller_with(right: Right) -> Caller:
     """Return a caller with this right and no greater one."""
     admin = right == "administrator"
-    role = "reader" if admin else cast("Role", right)
+    role = None if right == "none" else "reader" if admin else cast("Role", right)
     return Caller(user="u", user_name="u", project="p", role=role, admin=admin)
 
 

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """First argument of every verb. `project` is a project's uuid; an admin sees every project's things by id.
 
-    `role` is the caller's in its project; `member` is that of faces without users. An administrator of the cloud,
-    `admin`, needs none. `key` is the id of the access key that proved the caller; empty for a token. `session` is the
-    name of the session in which the user, a service user then, is assumed as a role; empty where nobody assumed it.
+    `role` is the caller's in its project, None without any; `member` is that of faces without users. An administrator
+    of the cloud, `admin`, needs none. `key` is the id of the access key that proved the caller; empty for a token.
+    `session` is the name of the session in which the user, a service user then, is assumed as a role; empty where
+    nobody assumed it. `origin` is the lasting access key that temporary credentials descend from, if any.
     """
 
     user: str
@@ -29,12 +30,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     project_name: str = ""
     account_id: str = ""
-    role: Role = "member"
+    role: Role | None = "member"
     admin: bool = False
     face: str = ""
     request: str = ""
     key: str = ""
     session: str = ""
+    origin: str = ""
 
     @property
     def temporary(self) -> bool:
@@ -44,7 +46,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def right(self) -> Right:
         """The greatest right that the caller has in its project."""
-        return "administrator" if self.admin else self.role
+        return "administrator" if self.admin else self.role or "none"
 
     def require(self, right: Right, deed: str = "") -> None:
         """Raise Forbidden unless the caller's right includes this one; an administrator alone does a `deed`."""
@@ -52,7 +54,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             return
         if right == "administrator":
             self.require_admin(deed or "may do this")
-        text = f"This takes the role '{right}' in the project, and yours is '{self.role}': ask one of its admins."
+        text = f"This takes the role '{right}' in the project, and yours is '{self.right}': ask one of its admins."
         raise Forbidden(text, reason="role")
 
     def require_admin(self, deed: str, noun: str = "") -> None:
@@ -61,7 +63,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
             raise Forbidden(f"Only an administrator {deed}.", noun=noun)
 
 
-def calling(user: User, project: Project, role: Role, face: str, key: str = "", session: str = "") -> Caller:
+def calling(user: User, project: Project, role: Role | None, face: str, key: str = "") -> Caller:
     """The caller that `user` is while it acts in `project` with `role`, under a fresh request id, proven by `key`."""
     return Caller(
         user=user.uuid,
@@ -74,7 +76,6 @@ def calling(user: User, project: Project, role: Role, face: str, key: str = "", 
         face=face,
         request=str(uuid.uuid4()),
         key=key,
-        session=session,
     )
 
 

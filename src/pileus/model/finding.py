@@ -212,8 +212,8 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         "UserWithoutRole": Meaning(
             "warning",
-            "A user has no role in any project, neither by a grant of its own nor by one of its groups.",
-            "All of its access keys and tokens are refused.",
+            "A user with a password has no role in any project, by no grant of its own and by none of its groups.",
+            "Its tokens are refused, and its access keys show who it is and do nothing else.",
             "`pileus grant create ROLE --user NAME --project NAME`, or delete the user.",
         ),
         "RightsUnconfirmed": Meaning(

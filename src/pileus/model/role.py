@@ -7,8 +7,11 @@ from typing import Final, Literal, get_args
 Role = Literal["reader", "member", "admin"]
 """`reader` lists and shows, `member` changes things too, `admin` looks after the project's people as well."""
 
-Right = Literal["reader", "member", "admin", "administrator"]
-"""The right that a verb requires: a role in the caller's project, or that of an administrator of the cloud."""
+Right = Literal["none", "reader", "member", "admin", "administrator"]
+"""The right that a verb requires: a role in the caller's project, or that of an administrator of the cloud.
+
+`none` is for every proven caller, also for one without a role in the project: it has its own identity alone.
+"""
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 RIGHTS: Final[tuple[Right, ...]] = get_args(Right)

@@ -22,8 +22,8 @@ class Wanted(Part, frozen=True, kw_only=True):
     `directory` is the distinguished name of a user whose password the LDAP directory has; empty for the cloud's own.
     Tokens of an earlier `epoch`, and those of `revoked`, are refused; so is everything of a user that is not `enabled`.
     `service`: a service user, which has no password and no lasting credentials. Temporary ones are given to those whom
-    its trust policy `trust` (JSON, as the client wrote it) names, for `longest_session` seconds at most. `policies` are
-    names of managed policies (`pileus.rules.policy`).
+    its trust policy `trust` (JSON, as the client wrote it) names, for `longest_session` seconds at most. Its rights are
+    those of its grants, as every user's.
     """
 
     password: str = ""
@@ -38,7 +38,6 @@ class Wanted(Part, frozen=True, kw_only=True):
     trust: str = ""
     longest_session: int = 3600
     description: str = ""
-    policies: tuple[str, ...] = ()
 
 
 class User(Noun, frozen=True, kw_only=True):
@@ -52,6 +51,7 @@ class User(Noun, frozen=True, kw_only=True):
     NAMES: ClassVar[Literal["", "project", "cloud"]] = "cloud"
     SECRET: ClassVar[tuple[str, ...]] = ("password", "epoch", "revoked")
     TAGGED: ClassVar[bool] = False
+    RENAMED: ClassVar[bool] = True
     DROPPED: ClassVar[dict[str, Any]] = {"trust": "", "description": ""}
     wanted: Wanted
     assigned: None = None

@@ -24,6 +24,7 @@ class UserGroup(Noun, frozen=True, kw_only=True):
     NAMES: ClassVar[Literal["", "project", "cloud"]] = "project"
     QUOTA: ClassVar[dict[str, int]] = {"usergroups": 100}
     TAGGED: ClassVar[bool] = False
+    RENAMED: ClassVar[bool] = True
     wanted: Wanted
     assigned: None = None
     seen: None = None

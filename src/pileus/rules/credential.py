@@ -79,15 +79,16 @@ class CredentialOwner(msgspec.Struct, frozen=True):
     """The user behind a credential, its project, and its role there; `secret` for access keys alone.
 
     `credential` is the uuid of an access key's row. A signed token and temporary credentials expire at `until`;
-    `session` is the name of a role's session.
+    `session` and `origin` are as in `pileus.rules.session.Session`. Tokens are of users with a role alone.
     """
 
     user: User
     project: Project
-    role: Role
+    role: Role | None
     secret: bytes = b""
     credential: str = ""
     session: str = ""
+    origin: str = ""
     until: float = math.inf
 
 
@@ -95,7 +96,8 @@ class Authority:
     """Looks up credentials, and keeps what it found until any credential, user, group, grant or project changes.
 
     Of what other processes change nobody tells it: where there are some (`shared`), it keeps things for `FRESH` alone.
-    A user that is disabled or has no role in a project does not act there, nor does anybody in a disabled project.
+    A disabled user does not act, nor does anybody in a disabled project. A user without a role in a project is let in
+    there by an access key alone, and has no right but to its own identity.
     """
 
     def __init__(self, core: Core, *, shared: bool = False) -> None:
@@ -138,7 +140,8 @@ class Authority:
         owner = self._session(access_key, token)
         if owner is None or owner.until <= self._core.store.now():
             return None
-        return calling(owner.user, owner.project, owner.role, face, access_key, owner.session)
+        caller = calling(owner.user, owner.project, owner.role, face, access_key)
+        return msgspec.structs.replace(caller, session=owner.session, origin=owner.origin)
 
     def by_token(self, token: str, face: str, project: str = "") -> Caller | None:
         """The caller that holds this token, in the token's project or in another `project`, by name or uuid.
@@ -157,7 +160,7 @@ class Authority:
         if user is None:
             return None
         with self._core.store.read() as tx:
-            owner = _owner(tx, user.uuid, user.wanted.home, project)
+            owner = _with_role(_owner(tx, user.uuid, user.wanted.home, project))
         return calling(owner.user, owner.project, owner.role, face) if owner else None
 
     def _session(self, access_key: str, token: str) -> CredentialOwner | None:
@@ -188,7 +191,7 @@ class Authority:
         if claims is None:
             return None
         with self._core.store.read() as tx:
-            owner = _owner(tx, claims.user, claims.project, project)
+            owner = _with_role(_owner(tx, claims.user, claims.project, project))
             if owner is None or not signedtoken.is_good(tx, claims, owner.user, self._core.store.now()):
                 return None
         return msgspec.structs.replace(owner, until=claims.until)
@@ -200,44 +203,57 @@ class Authority:
         contents, secret = opened
         with self._core.store.read() as tx:
             owner = _owner(tx, contents.user, contents.project, "")
-        if owner is None:
-            return None
-        return msgspec.structs.replace(owner, secret=secret.secret, session=contents.name, until=contents.until)
+            if owner is None or (contents.origin and _holder(tx, contents.origin) is None):
+                return None
+        return msgspec.structs.replace(
+            owner, secret=secret.secret, session=contents.name, origin=contents.origin, until=contents.until
+        )
 
     def _load_row(self, key: str, project: str) -> CredentialOwner | None:
         with self._core.store.read() as tx:
-            holder = tx.claimed("credential", key)
-            credential = tx.get(Credential, holder[1]) if holder else None
-            if credential is None or credential.gone is not None or credential.wanted.type == "join":
-                return None
-            if not credential.wanted.enabled:
-                return None
-            owner = _owner(tx, credential.wanted.user, credential.project, project)
-        if owner is None:
+            pair = _holder(tx, key, project)
+        if pair is None:
             return None
+        credential, owner = pair
         sealed = credential.wanted.sealed
         secret = cipher(self._core).decrypt(sealed.encode()) if sealed else b""
         return msgspec.structs.replace(owner, secret=secret, credential=credential.uuid)
 
 
+def _holder(tx: Reader, key: str, project: str = "") -> tuple[Credential, CredentialOwner] | None:
+    """The credential with this key and its owner; None where it is disabled, or lets nobody in. As `_owner`."""
+    claim = tx.claimed("credential", key)
+    credential = tx.get(Credential, claim[1]) if claim else None
+    if credential is None or credential.gone is not None or credential.wanted.type == "join":
+        return None
+    if not credential.wanted.enabled:
+        return None
+    owner = _owner(tx, credential.wanted.user, credential.project, project)
+    owner = owner if credential.wanted.type == "aws" else _with_role(owner)
+    return None if owner is None else (credential, owner)
+
+
+def _with_role(owner: CredentialOwner | None) -> CredentialOwner | None:
+    """The owner; None where it has no role in its project."""
+    return owner if owner is not None and owner.role is not None else None
+
+
 def _owner(tx: Reader, user_uuid: str, own: str, project: str) -> CredentialOwner | None:
     """The user in its `own` project (a uuid), or in another `project` that is named; None where it may not act.
 
-    Raises NotFound where it may not act in the one that is named.
+    Its role is None where it has none in its own project. Raises NotFound where it may not act in a named one.
     """
     user = tx.get(User, user_uuid)
     if user is None or user.gone is not None or not user.wanted.enabled:
         return None
     holder = tx.claimed(Project.KIND, project) if project else None
     acting = tx.get(Project, holder[1] if holder else project or own)
-    role: Role | None = None
+    owner = None
     if acting is not None and acting.gone is None and not acting.wanted.gone and acting.wanted.enabled:
-        role = "admin" if user.wanted.admin else role_in(tx, user.uuid, acting.uuid)
-    if acting is None or role is None:
-        if project:
-            raise NotFound(f"The project '{project}' does not exist.", noun=Project.KIND, ident=project)
-        return None
-    return CredentialOwner(user, acting, role)
+        owner = CredentialOwner(user, acting, "admin" if user.wanted.admin else role_in(tx, user.uuid, acting.uuid))
+    if project and _with_role(owner) is None:
+        raise NotFound(f"The project '{project}' does not exist.", noun=Project.KIND, ident=project)
+    return owner
 
 
 MINUTE = 60.0

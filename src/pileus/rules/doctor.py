@@ -190,13 +190,14 @@ def _networks(tx: Reader, rows: Mapping[str, Noun]) -> Iterator[Finding]:
 
 
 def _people(rows: Mapping[str, Noun]) -> Iterator[Finding]:
-    """Users without any role."""
+    """Users with a password and without any role."""
     grants = only(Grant, rows.values())
     groups = {grant.wanted.usergroup for grant in grants}
     able = {grant.wanted.user for grant in grants}
     able |= {user for group in only(UserGroup, rows.values()) if group.uuid in groups for user in group.wanted.members}
     for user in only(User, rows.values()):
-        if not user.wanted.admin and user.uuid not in able:
+        # Users of IAM begin without a role and without a password.
+        if user.wanted.password and not user.wanted.admin and user.uuid not in able:
             yield Finding(code="UserWithoutRole", kind=User.KIND, ident=user.uuid, detail=user.name)
 
 

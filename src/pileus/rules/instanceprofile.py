@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.model.errors import NotFound
+from pileus.model.errors import Forbidden, NotFound
 from pileus.model.instance import Instance
 from pileus.model.instanceprofile import InstanceProfile
-from pileus.model.user import User
-from pileus.rules import account, find, policy
+from pileus.model.role import includes
+from pileus.rules import find
+from pileus.rules.rights import role_in
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -28,15 +29,16 @@ def named(caller: Caller, tx: Reader, name: str) -> InstanceProfile:
 def usable(caller: Caller, tx: Writer, uuid: str) -> InstanceProfile:
     """The profile, of the caller's project, for an instance; locked, so that it stays.
 
-    Raises NotFound, and Forbidden where its role has rights that the caller lacks.
+    Raises NotFound, and Forbidden where the profile's role has rights that the caller lacks.
     """
     profile = find.living(caller, tx, InstanceProfile, uuid)
     if profile.project != caller.project:
         raise find.absent(InstanceProfile, [uuid])
     tx.lock(profile)
-    role = tx.get(User, profile.wanted.role) if profile.wanted.role else None
-    if role is not None and policy.role_of(role) == "admin":
-        account.require_administrator(caller, "gives instances a role of an administrator")
+    role = role_in(tx, profile.wanted.role, profile.project) if profile.wanted.role else None
+    if role is not None and not includes(caller.right, role):
+        text = f"The instance profile {profile.name} gives the rights of '{role}', and yours are '{caller.right}'."
+        raise Forbidden(text, noun=InstanceProfile.KIND, ident=profile.uuid, reason="role")
     return profile
 
 

@@ -1,19 +1,14 @@
 """Managed policies: the three that this cloud has, each of which stands for a role in a project.
 
-A policy is attached to a user, or to a service user. Its role is that of the user in its home project: `role_of` is the
-place where the rights of a caller look at it.
+To attach a policy to a user, a group of users or a service user is to grant the policy's role in the project.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from pileus.model.errors import NotFound
-
-if TYPE_CHECKING:
-    from pileus.model.user import User
-
-ProjectRole = Literal["admin", "member", "reader"]
+from pileus.model.role import Role
 
 ARN: Final = "arn:aws:iam::aws:policy/"
 """The beginning of the names of Amazon's managed policies."""
@@ -23,7 +18,7 @@ class ManagedPolicy(NamedTuple):
     """A policy of Amazon's by its `name`, and the `role` in a project that it stands for."""
 
     name: str
-    role: ProjectRole
+    role: Role
     description: str
 
 
@@ -36,6 +31,10 @@ MANAGED: Final = {
     )
 }
 """The policies by name, from the most rights to the fewest."""
+
+
+MOST: Final = 1
+"""Policies of a user, a group or a service user: each includes the rights of the next."""
 
 
 def named(arn: str) -> ManagedPolicy:
@@ -52,6 +51,6 @@ def unknown(name: str) -> NotFound:
     return NotFound(text, noun="policy", ident=name[:160])
 
 
-def role_of(user: User) -> ProjectRole | None:
-    """The role of a user in its home project by the policies that are attached to it; None for no policy."""
-    return next((policy.role for policy in MANAGED.values() if policy.name in user.wanted.policies), None)
+def of_role(role: Role) -> ManagedPolicy:
+    """The policy that stands for a role."""
+    return next(policy for policy in MANAGED.values() if policy.role == role)

@@ -30,13 +30,15 @@ _PURPOSE = b"session secret\0"
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of a session token: `user` and `project` are uuids, `until` is in seconds since the epoch.
 
-    `name` is the session's name, where `user` is a role that somebody assumed; empty for a user itself.
+    `name` is the session's name, where `user` is a role that somebody assumed; empty for a user itself. `origin` is the
+    lasting access key by which its caller was proven: the session ends with that key. A host that asked has none.
     """
 
     user: str
     project: str
     until: float
     name: str = ""
+    origin: str = ""
 
 
 class SessionCredentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +67,10 @@ def seal(core: Core, session: Session) -> SessionCredentials:
     return SessionCredentials(access_key=access_key, secret_key=secret, token=token, until=session.until)
 
 
-def of_role(core: Core, role: User, name: str, seconds: int) -> SessionCredentials:
+def of_role(core: Core, role: User, name: str, seconds: int, origin: str = "") -> SessionCredentials:
     """Return credentials of a role for so many seconds from now, in a session of this name."""
     until = core.store.now() + seconds
-    return seal(core, Session(user=role.uuid, project=role.wanted.home, until=until, name=name))
+    return seal(core, Session(user=role.uuid, project=role.wanted.home, until=until, name=name, origin=origin))
 
 
 def unseal(core: Core, access_key: str, token: str) -> tuple[Session, SessionSecret] | None:

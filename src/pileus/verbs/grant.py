@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.model.errors import InvalidValue
+from pileus.model.errors import InvalidValue, QuotaExceeded
 from pileus.model.grant import Grant
 from pileus.model.project import Project
 from pileus.model.role import ROLES
@@ -17,17 +17,27 @@ if TYPE_CHECKING:
     from pileus.model.caller import Caller
     from pileus.model.role import Role
     from pileus.rules.core import Core
+    from pileus.store.reader import Reader
 
 COMPLETED = "grants"
 """The number in the store's `meta` that is 1 once users of before grants have some."""
 
 
 @requires("admin")
-def create(caller: Caller, core: Core, role: Role, *, user: str = "", usergroup: str = "", project: str = "") -> Grant:
+def create(
+    caller: Caller,
+    core: Core,
+    role: Role,
+    *,
+    user: str = "",
+    usergroup: str = "",
+    project: str = "",
+    replaces: bool = True,
+) -> Grant:
     """Give a user or a group of users a role in the caller's project, in the place of another role.
 
-    For administrators, `project` is any other project. All are uuids. Raises Forbidden, NotFound, InvalidValue,
-    QuotaExceeded.
+    For administrators, `project` is any other project. All are uuids. Unless it `replaces` another role, a grant of
+    that role stays, and QuotaExceeded is raised. Raises Forbidden, NotFound, InvalidValue, QuotaExceeded.
     """
     if role not in ROLES:
         raise InvalidValue(f"'{role}' is no role: {', '.join(ROLES)}.", noun=Grant.KIND, reason="role")
@@ -40,6 +50,10 @@ def create(caller: Caller, core: Core, role: Role, *, user: str = "", usergroup:
             user = find.living(caller, tx, User, user).uuid
         else:
             usergroup = find.living(caller, tx, UserGroup, usergroup).uuid
+        earlier = None if replaces else _held_by(tx, place.uuid, user or usergroup)
+        if earlier is not None and earlier.wanted.role != role:
+            text = f"The role '{earlier.wanted.role}' is granted already, and no other beside it: revoke it first."
+            raise QuotaExceeded(text, noun=Grant.KIND, ident=earlier.uuid, reason="role")
         return grant.put(caller, tx, place.uuid, role, user=user, usergroup=usergroup)
 
 
@@ -61,6 +75,18 @@ def delete(caller: Caller, core: Core, uuid: str) -> Grant:
         noun = find.living(caller, tx, Grant, uuid)
         grant.end(caller, tx, noun)
         return noun
+
+
+@requires("reader")
+def held_by(caller: Caller, core: Core, grantee: str) -> Grant | None:
+    """The grant of a user or group of users (a uuid) in the caller's project, if there is one."""
+    with core.store.read() as tx:
+        return _held_by(tx, caller.project, grantee)
+
+
+def _held_by(tx: Reader, project: str, grantee: str) -> Grant | None:
+    claim = tx.claimed(Grant.POOL, Grant.place(project, grantee))
+    return tx.get(Grant, claim[1]) if claim else None
 
 
 @requires("reader")

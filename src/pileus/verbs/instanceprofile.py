@@ -11,8 +11,9 @@ from pileus.model.ids import new_uuid
 from pileus.model.instance import Instance, State, state
 from pileus.model.instanceprofile import InstanceProfile, Wanted
 from pileus.model.user import User
-from pileus.rules import account, find
+from pileus.rules import find, identityname
 from pileus.rules import instanceprofile as rules
+from pileus.rules.rights import requires
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from pileus.rules.core import Core
 
 
+@requires("admin")
 def create(caller: Caller, core: Core, name: str) -> InstanceProfile:
     """Make a profile without a role. Raises Forbidden, InvalidValue, Duplicate, QuotaExceeded."""
-    account.require_administrator(caller, "makes instance profiles")
-    account.check_name(name, InstanceProfile.KIND, 128)
+    identityname.check(name, InstanceProfile.KIND, 128)
     with core.store.write() as tx:
         if tx.claimed(InstanceProfile.names(caller.project), name) is not None:
             text = f"Instance Profile {name} already exists."
@@ -34,9 +35,9 @@ def create(caller: Caller, core: Core, name: str) -> InstanceProfile:
         return profile
 
 
+@requires("admin")
 def delete(caller: Caller, core: Core, uuid: str) -> None:
     """Delete a profile. Raises Forbidden, NotFound, Conflict while it has a role or an instance has it."""
-    account.require_administrator(caller, "deletes instance profiles")
     with core.store.write() as tx:
         profile = find.living(caller, tx, InstanceProfile, uuid)
         tx.lock(profile)
@@ -50,12 +51,12 @@ def delete(caller: Caller, core: Core, uuid: str) -> None:
         tx.add_journal_line(caller, profile, "instanceprofile.delete", outcome="done")
 
 
+@requires("admin")
 def set_role(caller: Caller, core: Core, uuid: str, role: str | None) -> InstanceProfile:
     """Give a profile the role with the uuid `role`, or take its role away (None); its instances have it at once.
 
     Raises Forbidden, NotFound, QuotaExceeded for a second role.
     """
-    account.require_administrator(caller, "changes instance profiles")
     with core.store.write() as tx:
         profile = find.living(caller, tx, InstanceProfile, uuid)
         if role is not None:
@@ -72,12 +73,14 @@ def set_role(caller: Caller, core: Core, uuid: str, role: str | None) -> Instanc
         return profile
 
 
+@requires("reader")
 def listing(caller: Caller, core: Core) -> list[InstanceProfile]:
     """The profiles of the caller's project, oldest first."""
     with core.store.read() as tx:
         return tx.list(InstanceProfile, project=caller.project)
 
 
+@requires("member")
 def associate(caller: Caller, core: Core, instance: str, profile: str | None, *, replaces: bool = False) -> Instance:
     """Give an instance a profile, or take its profile away (None); both are uuids.
 
@@ -104,6 +107,7 @@ def associate(caller: Caller, core: Core, instance: str, profile: str | None, *,
         return row
 
 
+@requires("reader")
 def associated(caller: Caller, core: Core) -> list[tuple[Instance, InstanceProfile]]:
     """The living instances of the caller's project that have a profile, and the profile of each."""
     with core.store.read() as tx:

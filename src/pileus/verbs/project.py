@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import msgspec
 
 from pileus.model import quota
 from pileus.model.credential import Credential
-from pileus.model.errors import Conflict
+from pileus.model.errors import Conflict, Duplicate, InvalidValue
 from pileus.model.grant import Grant
 from pileus.model.project import Project
 from pileus.model.user import User
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from pileus.model.caller import Caller
     from pileus.rules.core import Core
+
+_ALIAS = re.compile(r"[a-z0-9](-?[a-z0-9])*", re.ASCII)
 
 _DEED = "looks after projects"
 
@@ -90,6 +93,33 @@ def delete(caller: Caller, core: Core, uuid: str) -> Project:
         tx.add_journal_line(caller, project, "project.delete", goal=project.generation)
         tx.wake(project)
         return project
+
+
+@requires("admin")
+def set_alias(caller: Caller, core: Core, alias: str) -> Project:
+    """Give the account of the caller's project an alias in place of its earlier one; an empty alias is none.
+
+    Raises Forbidden, InvalidValue, Duplicate.
+    """
+    if alias and not (3 <= len(alias) <= 63 and _ALIAS.fullmatch(alias)):
+        text = f"The account alias '{alias[:63]}' is invalid: 3 to 63 small letters, digits and single hyphens within."
+        raise InvalidValue(text, noun=Project.KIND, ident=alias[:63], reason="alias")
+    with core.store.write() as tx:
+        project = tx.need(Project, caller.project)
+        try:
+            project = tx.want(project, msgspec.structs.replace(project.wanted, alias=alias))
+        except Duplicate as error:
+            text = f"The account alias {alias} already exists."
+            raise Duplicate(text, noun=Project.KIND, ident=alias, reason="alias") from error
+        tx.add_journal_line(caller, project, "project.alias", goal=project.generation, outcome="done", detail=alias)
+        return project
+
+
+@requires("reader")
+def alias_of(caller: Caller, core: Core) -> str:
+    """The alias of the account of the caller's project; empty for none."""
+    with core.store.read() as tx:
+        return tx.need(Project, caller.project).wanted.alias
 
 
 @requires("reader")

@@ -8,7 +8,9 @@ from pileus.model.errors import Conflict, Duplicate, Forbidden, Unsupported
 from pileus.model.image import Image
 from pileus.model.noun import Noun
 from pileus.model.securitygroup import SecurityGroup
-from pileus.rules import find, securitygroup
+from pileus.model.user import User
+from pileus.model.usergroup import UserGroup
+from pileus.rules import find, identityname, securitygroup, user, usergroup
 from pileus.rules.image import check_name
 from pileus.rules.rights import requires
 
@@ -24,8 +26,9 @@ N = TypeVar("N", bound=Noun)
 def rename(caller: Caller, core: Core, cls: type[N], uuid: str, name: str) -> N:
     """Give the noun with this uuid another name; the name that it has changes nothing.
 
-    Raises NotFound; Forbidden for another project's noun; Unsupported for a kind whose names stay; Conflict for a
-    default group; InvalidValue; Duplicate for a name that has to be unique and is another noun's.
+    Users and groups of users are renamed by those who look after them. Raises NotFound; Forbidden for another project's
+    noun; Unsupported for a kind whose names stay; Conflict for a default group; InvalidValue; Duplicate for a name that
+    has to be unique and is another noun's.
     """
     with core.store.write() as tx:
         noun = find.living(caller, tx, cls, uuid)
@@ -35,7 +38,7 @@ def rename(caller: Caller, core: Core, cls: type[N], uuid: str, name: str) -> N:
             raise Unsupported(f"The name of a {cls.KIND} stays as it is.", noun=cls.KIND, ident=uuid, reason="rename")
         if noun.name == name:
             return noun
-        _check(tx, noun, name)
+        _check(caller, tx, noun, name)
         try:
             renamed = tx.want(noun, name=name)
         except Duplicate as error:
@@ -51,9 +54,15 @@ def rename(caller: Caller, core: Core, cls: type[N], uuid: str, name: str) -> N:
         return renamed
 
 
-def _check(tx: Writer, noun: Noun, name: str) -> None:
-    """Whether a noun may have this name, beside the bounds of all names."""
-    if isinstance(noun, SecurityGroup):
+def _check(caller: Caller, tx: Writer, noun: Noun, name: str) -> None:
+    """Whether a noun may have this name from this caller, beside the bounds of all names."""
+    if isinstance(noun, User):
+        user.managed(caller, tx, noun.uuid)
+        identityname.check(name, noun.KIND, user.LONGEST_NAME)
+    elif isinstance(noun, UserGroup):
+        caller.require("admin")
+        identityname.check(name, noun.KIND, usergroup.LONGEST_NAME)
+    elif isinstance(noun, SecurityGroup):
         if noun.wanted.default:
             raise Conflict(f"The {noun.label} is a default group, whose name stays.", noun=noun.KIND, ident=noun.uuid)
         securitygroup.check_name(name)

@@ -11,6 +11,7 @@ from pileus.model.errors import Forbidden, InvalidValue, NotFound
 from pileus.model.project import Project
 from pileus.model.user import User, role_names
 from pileus.rules import find, trust
+from pileus.rules.rights import requires
 from pileus.rules.session import Session, SessionCredentials, of_role, seal
 
 if TYPE_CHECKING:
@@ -29,15 +30,17 @@ CHAINED = 3600
 _NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}", re.ASCII)
 
 
+@requires("none")
 def of_caller(caller: Caller, core: Core, seconds: int) -> SessionCredentials:
     """Temporary credentials of the caller itself. Raises Forbidden for a caller with such ones, InvalidValue."""
     if caller.temporary:
         raise Forbidden("Cannot call GetSessionToken with session credentials", noun=Credential.KIND)
     _check(seconds, LONGEST)
     until = core.store.now() + seconds
-    return seal(core, Session(user=caller.user, project=caller.project, until=until))
+    return seal(core, Session(user=caller.user, project=caller.project, until=until, origin=caller.key))
 
 
+@requires("none")
 def assume(
     caller: Caller, core: Core, account: str, role_name: str, name: str, seconds: int
 ) -> tuple[User, SessionCredentials]:
@@ -50,15 +53,16 @@ def assume(
         raise InvalidValue(text, noun=User.KIND, reason="session")
     with core.store.read() as tx:
         role = _role(tx, account, role_name)
-    if role is None or not trust.trusts(role.wanted.trust, caller):
+    if role is None or not trust.trusts(role.wanted.trust, account, caller):
         text = (
             f"{caller.user_name} is not authorized to assume the role {role_name[:64]} of the account {account[:12]}."
         )
         raise Forbidden(text, noun=User.KIND)
     _check(seconds, min(role.wanted.longest_session, CHAINED if caller.session else LONGEST))
-    return role, of_role(core, role, name, seconds)
+    return role, of_role(core, role, name, seconds, caller.origin if caller.temporary else caller.key)
 
 
+@requires("none")
 def account_of(caller: Caller, core: Core, access_key: str) -> str:
     """The account of an access key: the caller's own, or any for an administrator. Raises NotFound."""
     with core.store.read() as tx:

@@ -11,13 +11,14 @@ from pileus.model import quota
 from pileus.model.certificate import Certificate
 from pileus.model.credential import Credential
 from pileus.model.errors import Conflict, Duplicate, Forbidden, NotFound
+from pileus.model.errors import Conflict, Forbidden, NotFound
 from pileus.model.grant import Grant
-from pileus.model.ids import new_uuid
 from pileus.model.project import Project
 from pileus.model.user import User, Wanted
 from pileus.model.usergroup import UserGroup
 from pileus.rules import certificate, grant, usergroup
 from pileus.rules import credential as credential_rules
+from pileus.rules import grant, identityname, usergroup
 from pileus.rules import password as password_rules
 from pileus.rules import project as project_rules
 from pileus.rules import user as user_rules
@@ -71,6 +72,7 @@ def create(
     Forbidden, InvalidValue, Duplicate, QuotaExceeded.
     """
     user_rules.check_name(name)
+    identityname.check(name, User.KIND, user_rules.LONGEST_NAME)
     if admin or project_name not in ("", caller.project_name):
         caller.require("administrator", "makes administrators, and users of other projects")
     if password:
@@ -79,19 +81,19 @@ def create(
         password, hashed = _random_password()
     with core.store.write() as tx:
         home, is_new = _home(caller, core, tx, project_name or (name if caller.admin else caller.project_name), limits)
-        user = User(
-            uuid=new_uuid(),
-            project=home.uuid,
-            name=name,
-            wanted=Wanted(password=hashed, admin=admin, home=home.uuid),
-        )
-        try:
-            user = tx.add(user)
-        except Duplicate as error:
-            raise Duplicate(f"The user '{name}' exists already.", noun="user", ident=name) from error
-        tx.add_journal_line(caller, user, "user.create", outcome="done")
+        user = user_rules.add(caller, tx, home, name, Wanted(password=hashed, admin=admin, home=home.uuid))
         grant.put(caller, tx, home.uuid, role or ("admin" if is_new else "member"), user=user.uuid)
         return _account(caller, core, tx, user, home, password)
+
+
+@requires("admin")
+def create_without_role(caller: Caller, core: Core, name: str) -> User:
+    """Make a user of the caller's project without any credential and without any role: IAM's users begin so.
+
+    Raises Forbidden, InvalidValue, Duplicate, QuotaExceeded.
+    """
+    with core.store.write() as tx:
+        return user_rules.add(caller, tx, tx.need(Project, caller.project), name, Wanted(home=caller.project))
 
 
 def _home(caller: Caller, core: Core, tx: Writer, name: str, limits: Mapping[str, int] | None) -> tuple[Project, bool]:
@@ -214,13 +216,18 @@ def modify(caller: Caller, core: Core, uuid: str, *, enabled: bool | None = None
 @requires("admin")
 def delete(caller: Caller, core: Core, uuid: str) -> User:
     """Delete a user with its access keys, tokens, certificates, grants and places in groups; what it made stays.
+def delete(caller: Caller, core: Core, uuid: str, *, cascade: bool = True) -> User:
+    """Delete a user with its access keys, tokens, grants and places in groups; what it made stays.
 
-    Raises NotFound, Forbidden, Conflict for the caller itself.
+    Without `cascade` a user with an access key, a grant or a place in a group stays, as in IAM. Raises NotFound,
+    Forbidden, and Conflict, also for the caller itself.
     """
     with core.store.write() as tx:
         user = user_rules.managed(caller, tx, uuid)
         if user.uuid == caller.user:
             raise Conflict("You cannot delete yourself.", noun=User.KIND, ident=uuid, reason="self")
+        if not cascade:
+            _check_unused(tx, user)
         for credential in tx.referring(Credential, [uuid]):
             credential_rules.end(caller, tx, credential)
         certificate.revoke(caller, tx, *tx.referring(Certificate, [uuid]))
@@ -235,9 +242,34 @@ def delete(caller: Caller, core: Core, uuid: str) -> User:
 
 @requires("reader")
 def listing(caller: Caller, core: Core) -> list[User]:
-    """The users whose home is the caller's project, in the order of their making."""
+    """The users whose home is the caller's project, without service users, in the order of their making."""
     with core.store.read() as tx:
-        return tx.list(User, project=caller.project)
+        return [user for user in tx.list(User, project=caller.project) if not user.wanted.service]
+
+
+@requires("reader")
+def named(caller: Caller, core: Core, name: str = "") -> User:
+    """The user of the caller's project with this name; the caller itself without a name. Raises NotFound."""
+    with core.store.read() as tx:
+        user = tx.named(User, name) if name else tx.need(User, caller.user)
+    if user is None or (name and user.project != caller.project):
+        text = f"The user with name {name[:64]} cannot be found."
+        raise NotFound(text, noun=User.KIND, ident=name[:64], reason="name")
+    return user
+
+
+def _check_unused(tx: Writer, user: User) -> None:
+    """Raise Conflict for a user with an access key, a grant or a place in a group."""
+    lacking = ""
+    if any(each.wanted.type == "aws" for each in tx.referring(Credential, [user.uuid])):
+        lacking = "delete access keys"
+    elif tx.referring(Grant, [user.uuid]):
+        lacking = "detach all policies"
+    elif tx.referring(UserGroup, [user.uuid]):
+        lacking = "remove users from group"
+    if lacking:
+        text = f"Cannot delete entity, must {lacking} first."
+        raise Conflict(text, noun=User.KIND, ident=user.name, reason="in-use")
 
 
 def _ended(wanted: Wanted, **changes: object) -> Wanted:

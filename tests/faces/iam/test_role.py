@@ -12,6 +12,7 @@ from tests.faces.iam.conftest import trust
 
 EC2 = trust(service="ec2.amazonaws.com")
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+POWER_USER = "arn:aws:iam::aws:policy/PowerUserAccess"
 
 
 def test_a_role_is_made_changed_and_deleted(account: Account, iam: Any) -> None:
@@ -110,13 +111,20 @@ def test_three_managed_policies_are_attached(iam: Any) -> None:
     attached = iam.list_attached_role_policies(RoleName="reader")["AttachedPolicies"]
     assert attached == [{"PolicyName": "ReadOnlyAccess", "PolicyArn": READ_ONLY}]
     counts = {each["PolicyName"]: each["AttachmentCount"] for each in iam.list_policies()["Policies"]}
-    assert counts == {"AdministratorAccess": 0, "PowerUserAccess": 0, "ReadOnlyAccess": 1}
+    # The administrator has the second.
+    assert counts == {"AdministratorAccess": 0, "PowerUserAccess": 1, "ReadOnlyAccess": 1}
     assert iam.get_policy(PolicyArn=READ_ONLY)["Policy"]["AttachmentCount"] == 1
     with refused("DeleteConflict", 409, "policies"):
         iam.delete_role(RoleName="reader")
     iam.detach_role_policy(RoleName="reader", PolicyArn=READ_ONLY)
     with refused("NoSuchEntity", 404):
         iam.detach_role_policy(RoleName="reader", PolicyArn=READ_ONLY)
+    iam.attach_role_policy(RoleName="reader", PolicyArn=POWER_USER)
+    with refused("LimitExceeded", 409, "reader has PowerUserAccess: detach it first"):
+        iam.attach_role_policy(RoleName="reader", PolicyArn=READ_ONLY)
+    assert [each["PolicyName"] for each in iam.list_attached_role_policies(RoleName="reader")["AttachedPolicies"]] == [
+        "PowerUserAccess"
+    ]
     with refused("NoSuchEntity", 404, "AdministratorAccess"):
         iam.attach_role_policy(RoleName="reader", PolicyArn="arn:aws:iam::aws:policy/AmazonS3FullAccess")
     iam.create_user(UserName="reading")

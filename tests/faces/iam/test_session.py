@@ -9,8 +9,11 @@ import pytest
 
 from pileus.faces.wire import signing, sigv2
 from pileus.faces.wire.http import Request
+from pileus.model.caller import SYSTEM
 from pileus.rules.session import Session, seal
+from pileus.verbs import credential, user
 from tests.faces.ec2.cloud import Account, Cloud, refused
+from tests.faces.ec2.test_roles import become
 from tests.faces.iam.conftest import acting, trust
 
 if TYPE_CHECKING:
@@ -142,7 +145,11 @@ class TestRoles:
         assert identity["Arn"] == assumed["AssumedRoleUser"]["Arn"]
         assert identity["UserId"] == assumed["AssumedRoleUser"]["AssumedRoleId"]
         assert identity["Account"] == account.number
-        # It acts in the account of the role, and administers nothing.
+        # It acts in the account of the role, with the rights of the role's policies: without one by STS alone.
+        with refused("UnauthorizedOperation", 403, "yours is 'none'"):
+            acting(account, "ec2", assumed["Credentials"]).describe_vpcs()
+        policy = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+        account.client("iam").attach_role_policy(RoleName="shared", PolicyArn=policy)
         ours = acting(account, "ec2", assumed["Credentials"]).describe_vpcs()["Vpcs"]
         assert [vpc["OwnerId"] for vpc in ours] == [account.number]
         with refused("AccessDenied", 403):
@@ -165,6 +172,35 @@ class TestRoles:
         guest.sts.assume_role(RoleArn=arn, RoleSessionName="visit")
         with refused("AccessDenied", 403):
             account.sts.assume_role(RoleArn=arn, RoleSessionName="visit")
+
+    def test_an_account_is_trusted_for_its_members_alone(self, cloud: Cloud, account: Account) -> None:
+        guest = cloud.account()
+        become(cloud, guest, "admin")
+        own = f"arn:aws:iam::{guest.number}:user/{guest.name}"
+        iam, ours = account.client("iam"), guest.client("iam")
+        shared = iam.create_role(RoleName="members", AssumeRolePolicyDocument=trust(guest.number))["Role"]["Arn"]
+        named = ours.create_role(RoleName="named", AssumeRolePolicyDocument=trust(own))["Role"]["Arn"]
+        guest.sts.assume_role(RoleArn=shared, RoleSessionName="visit")
+        become(cloud, guest, "reader")
+        with refused("AccessDenied", 403, "not authorized"):
+            guest.sts.assume_role(RoleArn=shared, RoleSessionName="visit")
+        guest.sts.assume_role(RoleArn=named, RoleSessionName="visit")
+
+    def test_a_session_ends_with_the_access_key_that_it_descends_from(self, cloud: Cloud, account: Account) -> None:
+        guest, iam = cloud.account(), account.client("iam")
+        session = acting(guest, "sts", guest.sts.get_session_token()["Credentials"])
+        arn = iam.create_role(RoleName="far", AssumeRolePolicyDocument=trust(guest.number))["Role"]["Arn"]
+        chained = session.assume_role(RoleArn=arn, RoleSessionName="visit")["Credentials"]
+        acting(guest, "sts", chained).get_caller_identity()
+        credential.modify(SYSTEM, cloud.core, guest.access_key, enabled=False)
+        with refused("InvalidClientTokenId", 403):
+            acting(guest, "sts", chained).get_caller_identity()
+        credential.modify(SYSTEM, cloud.core, guest.access_key, enabled=True)
+        acting(guest, "sts", chained).get_caller_identity()
+        user.modify(SYSTEM, cloud.core, guest.caller.user, enabled=False)
+        for client in (acting(guest, "sts", chained), session, guest.sts):
+            with refused("InvalidClientTokenId", 403):
+                client.get_caller_identity()
 
     def test_a_role_says_how_long(self, account: Account) -> None:
         iam = account.client("iam")

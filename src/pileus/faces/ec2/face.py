@@ -86,7 +86,7 @@ class Ec2Face(QueryFace):
         _, args = query.parse(service, params)
         unsupported.check(action, args)
         if args.get("DryRun") and not entry.dry:
-            call.caller.require("reader" if action.startswith(READS) else "member")
+            call.caller.require("reader" if self.reads(action) else "member")
             raise DryRun("Request would have succeeded, but DryRun flag is set.")
         return entry.run(call._replace(args=args))
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pileus.faces.iam import shape
 from pileus.faces.iam.call import Call, action, paged, user_of
-from pileus.model.errors import NotFound, Unsupported
-from pileus.verbs import credential, identity
+from pileus.model.errors import InvalidValue, NotFound
+from pileus.verbs import credential
 
 if TYPE_CHECKING:
     from pileus.model.credential import Credential
@@ -27,18 +27,19 @@ def create(call: Call) -> dict[str, Any]:
 def list_keys(call: Call) -> dict[str, Any]:
     """List the access keys of a user."""
     user = user_of(call)
-    rows = identity.access_keys(call.caller, call.core, user.uuid)
+    rows = credential.access_keys(call.caller, call.core, user.uuid)
     return paged(call.args, "AccessKeyMetadata", [shape.access_key(row, user.name) for row in rows])
 
 
 @action("UpdateAccessKey")
 def update(call: Call) -> dict[str, Any]:
-    """Keep an access key active; disabling one is not built yet."""
-    user = user_of(call)
-    _key(call, user, call.args["AccessKeyId"])
-    if call.args["Status"] != "Active":
-        text = "This cloud does not disable access keys yet: delete the key, which counts at once."
-        raise Unsupported(text, noun="credential")
+    """Make an access key active, or inactive: it is refused then, and so are the sessions that were made by it."""
+    row = _key(call, user_of(call), call.args["AccessKeyId"])
+    status = call.args["Status"]
+    if status not in (shape.ACTIVE, shape.INACTIVE):
+        text = f"An access key is made {shape.ACTIVE} or {shape.INACTIVE}, not {status}."
+        raise InvalidValue(text, noun="credential", reason="status")
+    credential.modify(call.caller, call.core, row.uuid, enabled=status == shape.ACTIVE)
     return {}
 
 
@@ -52,19 +53,21 @@ def delete(call: Call) -> dict[str, Any]:
 
 @action("GetAccessKeyLastUsed")
 def last_used(call: Call) -> dict[str, Any]:
-    """Show the user of an access key; the time of its last use is not recorded yet."""
+    """Show the user of an access key, and its last use, which is recorded at most once a minute."""
     ident = call.args["AccessKeyId"]
-    for user in identity.listing(call.caller, call.core):
-        if user.uuid == call.caller.user or call.caller.admin:
-            for row in identity.access_keys(call.caller, call.core, user.uuid):
-                if row.wanted.key == ident:
-                    return {"UserName": user.name, "AccessKeyLastUsed": {"ServiceName": "N/A", "Region": "N/A"}}
-    raise _absent(ident)
+    try:
+        user, use = credential.last_use(call.caller, call.core, ident)
+    except NotFound as error:
+        raise _absent(ident) from error
+    last: dict[str, Any] = {"ServiceName": "N/A", "Region": "N/A"}
+    if use is not None:
+        last = {"ServiceName": use.service, "Region": call.core.place.region, "LastUsedDate": use.at}
+    return {"UserName": user.name, "AccessKeyLastUsed": last}
 
 
 def _key(call: Call, user: User, ident: str) -> Credential:
     """The access key `ident` of a user. Raises NotFound."""
-    for row in identity.access_keys(call.caller, call.core, user.uuid):
+    for row in credential.access_keys(call.caller, call.core, user.uuid):
         if row.wanted.key == ident:
             return row
     raise _absent(ident)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pileus.faces.wire.action import Action, ActionTable, Call, Handler
 from pileus.model import listing
 from pileus.model.errors import InvalidValue
-from pileus.verbs import identity
+from pileus.verbs import user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,9 +43,7 @@ def paged(args: dict[str, Any], member: str, items: Sequence[Any]) -> dict[str, 
 def user_of(call: Call) -> User:
     """The user that `UserName` names; without that, the caller itself. Raises InvalidValue, NotFound."""
     name = call.args.get("UserName", "")
-    if name:
-        return identity.named(call.caller, call.core, name)
-    if call.caller.session:
+    if not name and call.caller.session:
         text = "Must specify userName when calling with non-User credentials"
         raise InvalidValue(text, noun="user", reason="missing")
-    return identity.own(call.caller, call.core)
+    return user.named(call.caller, call.core, name)

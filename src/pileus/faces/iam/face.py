@@ -9,6 +9,7 @@ from pileus.faces.iam import (  # noqa: F401  (importing a noun's file registers
     accesskey,
     account,
     errors,
+    group,
     instanceprofile,
     ledger,
     policy,
@@ -39,6 +40,7 @@ class IamFace(QueryFace):
     NAME = FACE
     SERVICES = SERVICES
     READS = ("Get", "List")
+    ROLELESS = ("sts",)
 
     def __init__(self, core: Core, authority: Authority) -> None:
         super().__init__(core, authority, ACTIONS)

@@ -9,8 +9,8 @@ from pileus.faces.iam import shape
 from pileus.faces.iam.call import Call, action, paged
 from pileus.model.errors import NotFound
 from pileus.rules import instanceprofile as rules
-from pileus.verbs import identity
 from pileus.verbs import instanceprofile as verbs
+from pileus.verbs import serviceuser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +76,6 @@ def _named(call: Call) -> InstanceProfile:
 
 
 def _rendered(call: Call, profiles: Iterable[InstanceProfile]) -> list[dict[str, Any]]:
-    by_uuid = {role.uuid: role for role in identity.listing(call.caller, call.core, roles=True)}
+    by_uuid = {role.uuid: role for role in serviceuser.listing(call.caller, call.core)}
     account = call.caller.account_id
     return [shape.profile(profile, by_uuid.get(profile.wanted.role or ""), account) for profile in profiles]

@@ -13,7 +13,7 @@ PAGE = "docs/reference/iam.md"
 _MANAGED = "attach AdministratorAccess, PowerUserAccess or ReadOnlyAccess"
 
 FAMILIES = (
-    Family("Inline policies", r"^(Put|Get|Delete)(User|Role|Group)Policy$|GroupPolicies$", f"for rights, {_MANAGED}"),
+    Family("Inline policies", r"^(Put|Get|Delete)(User|Role|Group)Policy$", f"for rights, {_MANAGED}"),
     Family(
         "Own managed policies",
         r"^(Create|Delete|Set|Tag|Untag|ListPolicy)(Policy|DefaultPolicy|Tags)|PolicyVersion|ListPolicyTags"

@@ -7,25 +7,25 @@ from typing import Any
 from pileus.faces.iam import shape
 from pileus.faces.iam.call import Call, action, paged
 from pileus.model.user import User
-from pileus.verbs import identity
+from pileus.verbs import serviceuser
 
 
 def named(call: Call) -> User:
     """The role that `RoleName` names. Raises NotFound."""
-    return identity.named(call.caller, call.core, call.args["RoleName"], role=True)
+    return serviceuser.named(call.caller, call.core, call.args["RoleName"])
 
 
 @action("CreateRole")
 def create(call: Call) -> dict[str, Any]:
     """Make a role with its trust policy."""
     args = call.args
-    role = identity.create_role(
+    role = serviceuser.create(
         call.caller,
         call.core,
         args["RoleName"],
         args["AssumeRolePolicyDocument"],
         args.get("Description", ""),
-        args.get("MaxSessionDuration", identity.SESSIONS[0]),
+        args.get("MaxSessionDuration", serviceuser.SESSIONS[0]),
     )
     return {"Role": shape.role(role, call.caller.account_id)}
 
@@ -39,32 +39,32 @@ def get(call: Call) -> dict[str, Any]:
 @action("ListRoles")
 def list_roles(call: Call) -> dict[str, Any]:
     """List the roles of the account."""
-    roles = identity.listing(call.caller, call.core, roles=True)
+    roles = sorted(serviceuser.listing(call.caller, call.core), key=lambda role: role.name)
     return paged(call.args, "Roles", [shape.role(role, call.caller.account_id) for role in roles])
 
 
 @action("UpdateRole")
 def update(call: Call) -> dict[str, Any]:
     """Change the description and the longest session of a role."""
-    change = identity.RoleChange(
+    change = serviceuser.ServiceUserChange(
         description=call.args.get("Description"), longest_session=call.args.get("MaxSessionDuration")
     )
-    identity.change_role(call.caller, call.core, named(call).uuid, change)
+    serviceuser.modify(call.caller, call.core, named(call).uuid, change)
     return {}
 
 
 @action("UpdateAssumeRolePolicy")
 def update_trust(call: Call) -> dict[str, Any]:
     """Replace the trust policy of a role; sessions that run already go on."""
-    change = identity.RoleChange(trust=call.args["PolicyDocument"])
-    identity.change_role(call.caller, call.core, named(call).uuid, change)
+    change = serviceuser.ServiceUserChange(trust=call.args["PolicyDocument"])
+    serviceuser.modify(call.caller, call.core, named(call).uuid, change)
     return {}
 
 
 @action("DeleteRole")
 def delete(call: Call) -> dict[str, Any]:
     """Delete a role that has no policy and is in no instance profile; its sessions end."""
-    identity.delete(call.caller, call.core, named(call).uuid)
+    serviceuser.delete(call.caller, call.core, named(call).uuid)
     return {}
 
 

@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from pileus.model.credential import Credential
     from pileus.model.instanceprofile import InstanceProfile
     from pileus.model.user import User
+    from pileus.model.usergroup import UserGroup
 
 PATH = "/"
 """The path of everything: this cloud has no other."""
+
+
+ACTIVE, INACTIVE = "Active", "Inactive"
+"""The statuses of an access key that is enabled, and of one that is disabled."""
 
 
 def user(row: User, account: str) -> dict[str, Any]:
@@ -24,6 +29,17 @@ def user(row: User, account: str) -> dict[str, Any]:
         "UserName": row.name,
         "UserId": arn.unique_id(arn.USER, row.uuid),
         "Arn": arn.arn(account, "user", row.name),
+        "CreateDate": row.created,
+    }
+
+
+def group(row: UserGroup, account: str) -> dict[str, Any]:
+    """A group of users as `Group`."""
+    return {
+        "Path": PATH,
+        "GroupName": row.name,
+        "GroupId": arn.unique_id(arn.GROUP, row.uuid),
+        "Arn": arn.arn(account, "group", row.name),
         "CreateDate": row.created,
     }
 
@@ -56,12 +72,8 @@ def profile(row: InstanceProfile, role_row: User | None, account: str) -> dict[s
 
 def access_key(row: Credential, name: str) -> dict[str, Any]:
     """An access key of the user `name` as `AccessKeyMetadata`."""
-    return {"UserName": name, "AccessKeyId": row.wanted.key, "Status": status(row), "CreateDate": row.created}
-
-
-def status(row: Credential) -> str:  # noqa: ARG001  (the place where disabling is shown)
-    """Whether an access key is good, in Amazon's word. Every one is, until access keys can be disabled."""
-    return "Active"
+    status = ACTIVE if row.wanted.enabled else INACTIVE
+    return {"UserName": name, "AccessKeyId": row.wanted.key, "Status": status, "CreateDate": row.created}
 
 
 def attached(name: str) -> dict[str, str]:

@@ -17,11 +17,13 @@ REFUSED: Final[Mapping[str, Mapping[str, object]]] = {
             *("TokenCode", "TransitiveTagKeys"),
         )
     ),
+    "CreateGroup": {"Path": PATH},
     "CreateInstanceProfile": {"Path": PATH, "Tags": None},
     "CreateRole": {"Path": PATH, "PermissionsBoundary": None, "Tags": None},
     "CreateUser": {"Path": PATH, "PermissionsBoundary": None, "Tags": None},
     "GetSessionToken": dict.fromkeys(("SerialNumber", "TokenCode")),
     "ListPolicies": {"PolicyUsageFilter": "PermissionsPolicy"},
+    "UpdateGroup": {"NewPath": PATH},
     "UpdateUser": {"NewPath": PATH},
 }
 """The parameters by action, each with the value that asks for what is so anyway; None for no such value."""

@@ -6,13 +6,16 @@ from typing import Any
 
 from pileus.faces.iam import shape
 from pileus.faces.iam.call import Call, action, paged, user_of
-from pileus.verbs import identity
+from pileus.model.user import User
+from pileus.verbs import user as verbs
+from pileus.verbs import usergroup
+from pileus.verbs.rename import rename
 
 
 @action("CreateUser")
 def create(call: Call) -> dict[str, Any]:
-    """Make a user without any credential."""
-    user = identity.create_user(call.caller, call.core, call.args["UserName"])
+    """Make a user without any credential and without any right."""
+    user = verbs.create_without_role(call.caller, call.core, call.args["UserName"])
     return {"User": shape.user(user, call.caller.account_id)}
 
 
@@ -25,7 +28,7 @@ def get(call: Call) -> dict[str, Any]:
 @action("ListUsers")
 def list_users(call: Call) -> dict[str, Any]:
     """List the users of the account."""
-    users = identity.listing(call.caller, call.core)
+    users = sorted(verbs.listing(call.caller, call.core), key=lambda user: user.name)
     return paged(call.args, "Users", [shape.user(user, call.caller.account_id) for user in users])
 
 
@@ -34,22 +37,23 @@ def update(call: Call) -> dict[str, Any]:
     """Give a user another name."""
     user = user_of(call)
     if call.args.get("NewUserName"):
-        identity.rename_user(call.caller, call.core, user.uuid, call.args["NewUserName"])
+        rename(call.caller, call.core, User, user.uuid, call.args["NewUserName"])
     return {}
 
 
 @action("DeleteUser")
 def delete(call: Call) -> dict[str, Any]:
-    """Delete a user that has no access key and no policy."""
-    identity.delete(call.caller, call.core, user_of(call).uuid)
+    """Delete a user that has no access key, no policy and no group."""
+    verbs.delete(call.caller, call.core, user_of(call).uuid, cascade=False)
     return {}
 
 
 @action("ListGroupsForUser")
 def groups(call: Call) -> dict[str, Any]:
-    """List the groups of a user: there are none in IAM's sense yet."""
-    user_of(call)
-    return paged(call.args, "Groups", [])
+    """List the groups of a user."""
+    user = user_of(call)
+    groups = [group for group in usergroup.listing(call.caller, call.core) if user.uuid in group.wanted.members]
+    return paged(call.args, "Groups", [shape.group(group, call.caller.account_id) for group in groups])
 
 
 @action("ListMFADevices")

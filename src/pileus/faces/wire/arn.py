@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 USER: Final = "AIDA"
+GROUP: Final = "AGPA"
 ROLE: Final = "AROA"
 PROFILE: Final = "AIPA"
 
@@ -16,7 +17,7 @@ INSTANCE_PROFILE: Final = "instance-profile"
 
 
 def arn(account: str, kind: str, name: str, service: str = "iam") -> str:
-    """The ARN of an identity of an account; `kind` is `user`, `role`, `instance-profile` or `assumed-role`."""
+    """The ARN of an identity of an account; `kind` is `user`, `group`, `role`, `instance-profile` or `assumed-role`."""
     return f"arn:aws:{service}::{account}:{kind}/{name}"
 
 

@@ -44,12 +44,14 @@ class QueryFace(ABC):
     - `SERVICES` are its services by botocore's names; signatures are scoped to one of them. A request that names none
       is for the first.
     - `READS` are the beginnings of the names of actions that change nothing.
+    - `ROLELESS` are the services for callers that have no role in their project.
     - `HEADS` are the parameters that are read before a long form is decoded.
     """
 
     NAME: ClassVar[str]
     SERVICES: ClassVar[tuple[str, ...]]
     READS: ClassVar[tuple[str, ...]]
+    ROLELESS: ClassVar[tuple[str, ...]] = ()
     HEADS: ClassVar[tuple[str, ...]] = ("Action", "Version")
 
     def __init__(self, core: Core, authority: Authority, actions: Mapping[tuple[str, str], Action]) -> None:
@@ -129,6 +131,7 @@ class QueryFace(ABC):
             if not whole:
                 params = self._decoded(request, service.name, params)
             action = query.action_of(service, params)
+            caller.require("none" if service.name in self.ROLELESS else "reader")
 
             def make() -> bytes:
                 result = self.result(service, action, Call(self._core, caller, {}, host), params)

@@ -94,10 +94,14 @@ def test_a_member_gives_no_instance_the_role_of_an_administrator(cloud: Cloud, a
     iam = admin.client("iam")
     iam.attach_role_policy(RoleName="web", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     iam.create_user(UserName=f"member-{admin.number}")
+    iam.attach_user_policy(UserName=f"member-{admin.number}", PolicyArn="arn:aws:iam::aws:policy/PowerUserAccess")
     key = iam.create_access_key(UserName=f"member-{admin.number}")["AccessKey"]
     member = Account(cloud, key["AccessKeyId"], key["SecretAccessKey"])
-    with refused("UnauthorizedOperation", 403, "administrator"):
+    with refused("UnauthorizedOperation", 403, "gives the rights of 'admin', and yours are 'member'"):
         member.run(IamInstanceProfile={"Name": "web"})
+    iam.detach_role_policy(RoleName="web", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    iam.attach_role_policy(RoleName="web", PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+    member.run(IamInstanceProfile={"Name": "web"})
 
 
 def test_the_host_of_an_instance_is_given_its_credentials(cloud: Cloud, admin: Account) -> None:
