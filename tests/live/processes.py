@@ -193,13 +193,18 @@ class Cloud:
 
     def ec2(self, name: str) -> Any:
         """The same by EC2; nothing is asked again by itself."""
+        return self.aws(
+            name, "ec2", aws_access_key_id=self.admin["access_key"], aws_secret_access_key=self.admin["secret_key"]
+        )
+
+    def aws(self, name: str, service: str, **credentials: str) -> Any:
+        """A client of a service at one `api`, with any credentials."""
         session: Any = boto3.Session()
         return session.client(
-            "ec2",
+            service,
             endpoint_url=f"https://127.0.0.1:{self.ports[name]}",
             region_name="us-east-1",
-            aws_access_key_id=self.admin["access_key"],
-            aws_secret_access_key=self.admin["secret_key"],
+            **credentials,
             verify=str(self.state.ca),
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60),
         )

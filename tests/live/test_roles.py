@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pileus.app import certificates
 from pileus.app.processes import until
@@ -34,6 +35,37 @@ def test_what_one_process_takes_is_done_by_others_on_hosts_that_joined(cloud: Cl
     assert {shown[ident] for ident in made} <= {"east", "west"}
     # A console is bytes from the host itself, known by its certificate.
     assert "output" in cloud.client("api-2").get("instances", made[0], "console")
+
+
+@pytest.mark.cost(10)
+def test_a_disabled_access_key_is_refused_by_every_process_within_a_second(cloud: Cloud) -> None:
+    """With the sessions that descend from it, also by the process that has just let them in."""
+    first = cloud.client("api-1")
+    eve = first.post("users", body={"name": "eve"})
+    key = {"aws_access_key_id": eve["access_key"], "aws_secret_access_key": eve["secret_key"]}
+    session = cloud.aws("api-1", "sts", **key).get_session_token()["Credentials"]
+    temporary = {
+        "aws_access_key_id": session["AccessKeyId"],
+        "aws_secret_access_key": session["SecretAccessKey"],
+        "aws_session_token": session["SessionToken"],
+    }
+    clients = [cloud.aws(name, "sts", **proof) for name in ("api-1", "api-2") for proof in (key, temporary)]
+
+    def refusing() -> int:
+        """The number of clients that are refused."""
+        refusals = 0
+        for client in clients:
+            try:
+                client.get_caller_identity()
+            except ClientError as error:
+                refusals += error.response["Error"]["Code"] == "InvalidClientTokenId"
+        return refusals
+
+    assert refusing() == 0
+    first.post("credentials", eve["access_key"], body={"enabled": False})
+    assert until(lambda: refusing() == len(clients), 1.0, 0.05)
+    first.post("credentials", eve["access_key"], body={"enabled": True})
+    assert until(lambda: refusing() == 0, 1.0, 0.05)
 
 
 @pytest.mark.cost(60)
