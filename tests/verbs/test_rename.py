@@ -18,11 +18,10 @@ from pileus.model.keypair import KeyPair
 from pileus.model.network import Network
 from pileus.model.nouns import NOUNS
 from pileus.model.securitygroup import SecurityGroup
+from pileus.model.user import User
 from pileus.model.volume import Volume
 from pileus.model.volume import Wanted as VolumeWanted
-from pileus.verbs import keypair, securitygroup, tag
-from pileus.model.user import User
-from pileus.verbs import keypair, securitygroup, user, usergroup
+from pileus.verbs import keypair, securitygroup, tag, user, usergroup
 from pileus.verbs.instance import power
 from pileus.verbs.instance.launch import Launch
 from pileus.verbs.rename import rename

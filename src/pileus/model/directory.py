@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, cast, get_args
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast, get_args
 
 import msgspec
-
-from pileus.model.role import Right
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAPPINGS: Final = 1000
 """Mappings of groups to roles, at most."""
+
+
+DirectoryRole = Literal["reader", "member", "admin", "administrator"]
+"""A role in a project, or the rights of an administrator of the cloud."""
 
 
 class RoleMapping(msgspec.Struct, frozen=True):
@@ -23,7 +25,7 @@ class RoleMapping(msgspec.Struct, frozen=True):
 
     group: str
     project: str
-    right: Right
+    right: DirectoryRole
 
 
 class DirectoryUser(msgspec.Struct, frozen=True):
@@ -62,7 +64,7 @@ def mappings(text: str) -> tuple[RoleMapping, ...]:
 def _mapping(part: str) -> RoleMapping:
     group, _, place = part.rpartition("=")
     project, _, right = place.partition(":")
-    if not group or not project or right not in get_args(Right):
-        rights = ", ".join(get_args(Right))
+    if not group or not project or right not in get_args(DirectoryRole):
+        rights = ", ".join(get_args(DirectoryRole))
         raise ValueError(f"'{part[:80]}' is not GROUP=PROJECT:ROLE, with one of the roles {rights}")
-    return RoleMapping(group.strip(), project.strip(), cast("Right", right))
+    return RoleMapping(group.strip(), project.strip(), cast("DirectoryRole", right))

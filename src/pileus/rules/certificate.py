@@ -21,7 +21,7 @@ from pileus.model.errors import Duplicate
 from pileus.model.ids import new_uuid
 from pileus.model.issuer import Issuer, RevokedCertificate
 from pileus.model.issuer import Wanted as IssuerWanted
-from pileus.rules.credential import cipher
+from pileus.rules.cipher import cipher
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pileus.model.errors import Forbidden, InvalidValue
-from pileus.model.user import User
-from pileus.rules import find
 from pileus.model import bounds
 from pileus.model.errors import Duplicate, Forbidden, QuotaExceeded
 from pileus.model.ids import new_uuid
@@ -25,7 +22,7 @@ LONGEST_NAME = 64
 
 def add(caller: Caller, tx: Writer, project: Project, name: str, wanted: Wanted) -> User:
     """Make a user, or a service user, whose home is the project. Raises InvalidValue, Duplicate, QuotaExceeded."""
-    identityname.check(name, User.KIND, LONGEST_NAME)
+    check_name(name)
     # One after another: the count of them is a limit.
     tx.lock(project)
     if len(tx.list(User, project=project.uuid)) >= bounds.IDENTITIES.most:
@@ -41,9 +38,8 @@ def add(caller: Caller, tx: Writer, project: Project, name: str, wanted: Wanted)
 
 
 def check_name(name: str) -> None:
-    """Raise InvalidValue for a text that is no name of a user."""
-    if not name or len(name) > 64 or not all(c.isalnum() or c in "-_.@" for c in name):
-        raise InvalidValue(f"'{name}' is no user name: letters, digits, - _ . @ only, at most 64.", ident=name)
+    """Raise InvalidValue for a name that no user may have."""
+    identityname.check(name, User.KIND, LONGEST_NAME)
 
 
 def managed(caller: Caller, tx: Reader, uuid: str) -> User:

@@ -26,8 +26,7 @@ from pileus.rules.user import check_name
 
 if TYPE_CHECKING:
     from pileus.model.caller import Caller
-    from pileus.model.directory import DirectoryUser, UserDirectory
-    from pileus.model.role import Right
+    from pileus.model.directory import DirectoryRole, DirectoryUser, UserDirectory
     from pileus.rules.core import Core
     from pileus.store.writer import Writer
 
@@ -174,9 +173,9 @@ def _put_user(caller: Caller, tx: Writer, user: User | None, entry: DirectoryUse
     return user
 
 
-def _rights(directory: UserDirectory, entry: DirectoryUser) -> dict[str, Right]:
+def _rights(directory: UserDirectory, entry: DirectoryUser) -> dict[str, DirectoryRole]:
     """The rights of an entry by the names of projects, in the order of the mappings; the greatest in each."""
-    rights: dict[str, Right] = {}
+    rights: dict[str, DirectoryRole] = {}
     for mapping in directory.mappings:
         if mapping.group in entry.groups:
             before = rights.get(mapping.project, mapping.right)

@@ -10,7 +10,6 @@ import msgspec
 from pileus.model import quota
 from pileus.model.certificate import Certificate
 from pileus.model.credential import Credential
-from pileus.model.errors import Conflict, Duplicate, Forbidden, NotFound
 from pileus.model.errors import Conflict, Forbidden, NotFound
 from pileus.model.grant import Grant
 from pileus.model.project import Project
@@ -18,7 +17,6 @@ from pileus.model.user import User, Wanted
 from pileus.model.usergroup import UserGroup
 from pileus.rules import certificate, grant, usergroup
 from pileus.rules import credential as credential_rules
-from pileus.rules import grant, identityname, usergroup
 from pileus.rules import password as password_rules
 from pileus.rules import project as project_rules
 from pileus.rules import user as user_rules
@@ -72,7 +70,6 @@ def create(
     Forbidden, InvalidValue, Duplicate, QuotaExceeded.
     """
     user_rules.check_name(name)
-    identityname.check(name, User.KIND, user_rules.LONGEST_NAME)
     if admin or project_name not in ("", caller.project_name):
         caller.require("administrator", "makes administrators, and users of other projects")
     if password:
@@ -214,10 +211,8 @@ def modify(caller: Caller, core: Core, uuid: str, *, enabled: bool | None = None
 
 
 @requires("admin")
-def delete(caller: Caller, core: Core, uuid: str) -> User:
-    """Delete a user with its access keys, tokens, certificates, grants and places in groups; what it made stays.
 def delete(caller: Caller, core: Core, uuid: str, *, cascade: bool = True) -> User:
-    """Delete a user with its access keys, tokens, grants and places in groups; what it made stays.
+    """Delete a user with its access keys, tokens, certificates, grants and places in groups; what it made stays.
 
     Without `cascade` a user with an access key, a grant or a place in a group stays, as in IAM. Raises NotFound,
     Forbidden, and Conflict, also for the caller itself.
