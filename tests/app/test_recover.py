@@ -79,7 +79,8 @@ def test_a_recovery_is_told_of_once_also_when_it_is_over_before_it_is_seen(
     assert len([line for line in messages if "recovering it from them" in line]) == (
         announced_missing is None and not requested
     )
-    assert messages[-1] == "recovered: 1 rebuilt: i-1"
+    assert messages[-2] == "recovered: 1 rebuilt: i-1"
+    assert messages[-1].startswith("users, keys, grants and projects are as in that copy")
 
 
 def test_a_recovery_that_is_over_at_the_first_look_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +93,8 @@ def test_a_recovery_that_is_over_at_the_first_look_is_told_of(tmp_path: Path, mo
     up._await(state, kits.load("stub"), messages.append, up._start(state), supervised=True, recovers=False)
     assert messages == [], "the cloud ran already"
     up._await(state, kits.load("stub"), messages.append, None, supervised=False, recovers=False)
-    assert messages[-1] == "recovered: 1 rebuilt: i-1"
+    assert messages[-2] == "recovered: 1 rebuilt: i-1"
+    assert messages[-1].startswith("users, keys, grants and projects are as in that copy")
 
 
 def test_an_old_copy_is_brought_up_to_date(own: Stub) -> None:
