@@ -8,6 +8,7 @@ pytest-randomly.
 import gc
 import logging
 import os
+import signal
 
 # uvloop and ssl keep the socket class that they find when imported: that must not be a test's guarded one.
 import ssl  # noqa: F401
@@ -52,6 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
     del config
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts background jobs that ignore ^C, and processes of tests would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Without the time of day: a seeded world tells the same story twice.
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.KeyValueRenderer()],
