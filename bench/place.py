@@ -40,7 +40,7 @@ def run(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(f"sqlite:///{Path(folder)}/store.db")
         migrate(store.engine)
-        core = Core(store, None, StubProvider(), bytes(32), place=ROOM)  # type: ignore[arg-type]
+        core = Core(store, None, StubProvider(), bytes(32), place=ROOM)  # type: ignore[arg-type]  # no bus: nothing is sent
         flavor.seed(SYSTEM, core)
         made = project.ensure(SYSTEM, core, "blue", {})
         ann = Caller(user="ann", user_name="ann", project=made.uuid, face="bench")
@@ -51,7 +51,7 @@ def run(seconds: float) -> None:
             report.absorb_all(core, [Report(host=f"h{number}", epoch=1, sequence=1, capacity=has, traits=traits)])
         for size in (1, 50):
             request = Launch(image=tiny.uuid, flavor="m1.tiny", least=size, most=size)
-            rate, cpu = _rate(seconds, lambda request=request: launch(ann, core, request), MOST // size)  # type: ignore[misc]
+            rate, cpu = _rate(seconds, lambda request=request: launch(ann, core, request), MOST // size)  # type: ignore[misc]  # mypy infers no type of a lambda with a default
             shown = f"placements-{HOSTS}-hosts-{size} rate={rate * size:.0f}/s cpu={cpu / size:.2f}ms"
             print(shown, flush=True)
         rate, cpu = _rate(seconds, lambda: _choose(core))
@@ -65,14 +65,14 @@ def _choose(core: Core) -> None:
     chosen(candidates, Need(1, 128, 1), 1, Policy())
 
 
-def _rate(seconds: float, what: Callable[[], object], most: float = math.inf) -> tuple[float, float]:
+def _rate(seconds: float, call: Callable[[], object], most: float = math.inf) -> tuple[float, float]:
     """How often a second `what` can be done, and milliseconds of CPU for each; the first time warms up.
 
     It is done for `seconds`, and `most` times.
     """
-    what()
+    call()
     begin, spent, count = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < seconds and count < most:
-        what()
+        call()
         count += 1
     return count / (time.perf_counter() - begin), (time.process_time() - spent) * 1000 / count

@@ -89,14 +89,14 @@ def _row(provider: NetworkProvider, layout: Layout, count: int, samples: int, *,
     for number in numbers:
         _prepare(provider, number, ipv6=ipv6)
     _settle(layout)
-    new = _cost(layout, [lambda number=number: provider.ensure(_port(number, ipv6=ipv6)) for number in numbers])  # type: ignore[misc]
+    new = _cost(layout, [lambda number=number: provider.ensure(_port(number, ipv6=ipv6)) for number in numbers])  # type: ignore[misc]  # mypy infers no type of a lambda with a default
     for number in numbers:
         provider.remove(BodyRef(kind=PortSpec.KIND, uuid=_uuid(f"port-{number}"), revision=(1, 1)))
     _settle(layout)
     sampled = [(number * count) // samples for number in range(samples)]
     again = _cost(
         layout,
-        [lambda number=number: provider.ensure(_port(number, (1, 2), ipv6=ipv6)) for number in sampled],  # type: ignore[misc]
+        [lambda number=number: provider.ensure(_port(number, (1, 2), ipv6=ipv6)) for number in sampled],  # type: ignore[misc]  # mypy infers no type of a lambda with a default
     )
     refs = [BodyRef(kind=PortSpec.KIND, uuid=_uuid(f"port-{number}"), revision=(1, 2)) for number in sampled]
     seen = _cost(layout, [lambda ref=ref: provider.observe(ref) for ref in refs])  # type: ignore[misc]

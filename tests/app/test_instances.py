@@ -95,9 +95,9 @@ def test_a_name_that_awscli_gives_is_the_name(stub: Stub, web: str) -> None:
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
 def test_mistakes_are_said_in_one_line(stub: Stub, words: list[str], status: int, message: str) -> None:
-    code, said = refusal(stub, *words)
+    code, printed = refusal(stub, *words)
     assert code == status
-    assert re.fullmatch(f"pileus: {message}\n", said)
+    assert re.fullmatch(f"pileus: {message}\n", printed)
 
 
 @pytest.mark.usefixtures("web")

@@ -168,7 +168,7 @@ def test_events_follow_the_journal(stub: Stub) -> None:
         assert child.stdout is not None
         child.stdout.readline()
         stub.pileus("key", "import", "after", "-", input_text=PUBLIC)
-        followed = iter(lambda: json.loads(child.stdout.readline()), None)  # type: ignore[union-attr]
+        followed = iter(lambda: json.loads(child.stdout.readline()), None)  # type: ignore[union-attr]  # it is a pipe
         line = next(line for line in followed if line["verb"] == "keypair.import")
         assert line["outcome"] == "done"
     finally:
@@ -202,23 +202,23 @@ def test_a_cloud_elsewhere_is_reached_without_a_state_directory(stub: Stub, tmp_
 
 
 def test_a_cloud_elsewhere_is_known_by_its_certificate(sealed: Stub, tmp_path: Path) -> None:
-    there = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PILEUS_TOKEN": sealed.admin["token"]}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PILEUS_TOKEN": sealed.admin["token"]}
     words = ["--endpoint", sealed.endpoints["ec2"], "list", "images"]
-    refused = shell.run(words, there)
+    refused = shell.run(words, environment)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "is not the cloud" in refused.stderr
-    with_ca = {**there, "PILEUS_CA": str(sealed.state.root / "ca.pem")}
+    with_ca = {**environment, "PILEUS_CA": str(sealed.state.root / "ca.pem")}
     assert "stub-machine" in shell.run(words, with_ca).stdout
     assert shell.run(["--endpoint", sealed.endpoints["ec2"], "profile", "sealed"], with_ca).returncode == 0
-    del there["PILEUS_TOKEN"]
-    assert "stub-machine" in shell.run(["--profile", "sealed", "list", "images"], there).stdout
+    del environment["PILEUS_TOKEN"]
+    assert "stub-machine" in shell.run(["--profile", "sealed", "list", "images"], environment).stdout
 
 
 def test_a_user_elsewhere_gets_a_profile_with_a_key_of_its_own(stub: Stub, tmp_path: Path) -> None:
     account = json.loads(stub.pileus("user", "create", "faraway", "--json").stdout)
-    there = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PILEUS_TOKEN": account["token"]}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PILEUS_TOKEN": account["token"]}
     for _ in range(2):
-        done = shell.run(["--endpoint", stub.endpoints["ec2"], "profile", "far"], there)
+        done = shell.run(["--endpoint", stub.endpoints["ec2"], "profile", "far"], environment)
         assert done.returncode == 0, done.stderr
     text = (tmp_path / ".aws/credentials").read_text()
     assert account["access_key"] not in text
@@ -227,7 +227,7 @@ def test_a_user_elsewhere_gets_a_profile_with_a_key_of_its_own(stub: Stub, tmp_p
         len([line for line in stub.pileus("credential", "list", "--all").stdout.splitlines() if " faraway " in line])
         == 3
     )
-    bare = {name: text for name, text in there.items() if name != "PILEUS_TOKEN"}
+    bare = {name: text for name, text in environment.items() if name != "PILEUS_TOKEN"}
     assert shell.run(["--profile", "far", "list", "--json"], bare).stdout.strip() == "[]"
 
 
@@ -270,7 +270,7 @@ def test_a_terminal_is_refused_where_there_is_none(stub: Stub) -> None:
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 def test_each_shell_has_its_script(stub: Stub, name: str) -> None:
-    from typer._completion_shared import get_completion_script  # noqa: PLC0415
+    from typer._completion_shared import get_completion_script  # noqa: PLC0415  (typer's own scripts, for this test)
 
     text = get_completion_script(prog_name="pileus", complete_var="_PILEUS_COMPLETE", shell=name)
     assert "_PILEUS_COMPLETE" in text

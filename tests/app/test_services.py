@@ -41,9 +41,14 @@ def aws(stub: Stub, *words: str) -> Any:
     """The answer of awscli, in the environment that `pileus env` gives."""
     script = f'eval "$({PILEUS} env)"; exec "$0" "$@"'
     program = str(Path(PILEUS).with_name("aws"))
-    given = {**os.environ, "PILEUS_STATE": str(stub.state.root), "AWS_EC2_METADATA_DISABLED": "true"}
+    environment = {**os.environ, "PILEUS_STATE": str(stub.state.root), "AWS_EC2_METADATA_DISABLED": "true"}
     run = subprocess.run(
-        ["bash", "-c", script, program, *words], capture_output=True, text=True, check=False, env=given, timeout=120
+        ["bash", "-c", script, program, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=120,
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout) if run.stdout.strip() else None
@@ -51,7 +56,7 @@ def aws(stub: Stub, *words: str) -> Any:
 
 def acting(stub: Stub, service: str, access_key: str, secret_key: str, token: str) -> Any:
     """A boto3 client that signs with these credentials; an empty token is none."""
-    return boto3.client(  # type: ignore[call-overload]
+    return boto3.client(  # type: ignore[call-overload]  # the service is drawn
         service,
         endpoint_url=stub.endpoints["ec2"],
         region_name="us-east-1",
@@ -83,8 +88,10 @@ def test_a_host_fetches_credentials_of_the_role_of_an_instance(stub: Stub) -> No
     ident = launched["Instances"][0]["InstanceId"]
     uuid = next(each["uuid"] for each in stub.client.all("instances") if each["id"] == ident)
     dial = functools.partial(internal.near, stub.state.internal)
-    given = internal.fetch_credentials(dial, uuid)
-    arn = acting(stub, "sts", given.access_key, given.secret_key, given.token).get_caller_identity()["Arn"]
+    credentials = internal.fetch_credentials(dial, uuid)
+    arn = acting(stub, "sts", credentials.access_key, credentials.secret_key, credentials.token).get_caller_identity()[
+        "Arn"
+    ]
     assert arn.endswith(f":assumed-role/served/{ident}")
     with pytest.raises(Fault, match="no role"):
         internal.fetch_credentials(dial, "0" * 36)

@@ -124,10 +124,10 @@ def test_no_access_key_is_made_for_a_profile_that_cannot_be(config: Path) -> Non
     config.parent.mkdir()
     config.write_text("[profile work]\nregion = x\n")
     # Nothing answers there: a request would end by another problem.
-    there = profiles.Remote("http://127.0.0.1:1/v1", "t", None)
+    cloud_elsewhere = profiles.Remote("http://127.0.0.1:1/v1", "t", None)
     for name, message in (("a b", "no name of a profile"), ("work", "another program's")):
         with pytest.raises(Problem, match=message):
-            shells.profile(name, Path("/state"), there)
+            shells.profile(name, Path("/state"), cloud_elsewhere)
 
 
 def test_names_that_cannot_be() -> None:

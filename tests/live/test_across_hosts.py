@@ -96,7 +96,7 @@ def test_guests_go_out_by_the_other_host(cloud: Vpcs, two_hosts: TwoHosts, world
         for name, source in sources.items():
             end = cloud.ends[name]
             seen = source if version == "IPv4" else end.addresses["IPv6"]
-            eventually(lambda e=end, s=seen: e.fetches(gateway, MIRROR) == s.encode(), f"{name} goes out")  # type: ignore[misc]
+            eventually(lambda e=end, s=seen: e.fetches(gateway, MIRROR) == s.encode(), f"{name} goes out")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
         for name in ("isolated", "peered2", "private", "private2"):
             assert not cloud.ends[name].fetches(gateway, MIRROR), name
 
@@ -112,7 +112,7 @@ def test_ipv6_is_reached_from_outside_by_the_gateway_host(cloud: Vpcs, world: st
         cloud.settled()
         for name in ("public", "public2"):
             address = cloud.ends[name].addresses["IPv6"]
-            eventually(lambda to=address: veth6.pings(world, to), f"{name} is reached")  # type: ignore[misc]
+            eventually(lambda to=address: veth6.pings(world, to), f"{name} is reached")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
             for _ in range(10):
                 veth.ip("-n", world, "-6", "neighbor", "flush", "dev", WIRE)
                 assert veth6.pings(world, address, 2.0)
@@ -126,7 +126,7 @@ def test_no_address_of_either_host_is_reached(cloud: Vpcs, two_hosts: TwoHosts, 
     outside = GATEWAY if version == "IPv4" else GATEWAY6
     with probe(world, PROBE, version):
         for end in guests:
-            eventually(lambda e=end: e.fetches(outside, PROBE), "the probe is reached outside")  # type: ignore[misc]
+            eventually(lambda e=end: e.fetches(outside, PROBE), "the probe is reached outside")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
     with cloud.served("public", "public2"):
         for namespace in namespaces_of_hosts(cloud, two_hosts):
             with probe(namespace, PROBE, version):
@@ -157,6 +157,6 @@ def test_each_host_serves_metadata_and_names_to_its_own_guests(cloud: Vpcs, vers
     names = ("public", "public2", "private2", "filtered", "filtered2")
     with cloud.served(*names):
         for end in map(cloud.ends.__getitem__, names):
-            eventually(lambda e=end: e.metadata(version) == e.name.encode(), f"{end.name} has metadata")  # type: ignore[misc]
+            eventually(lambda e=end: e.metadata(version) == e.name.encode(), f"{end.name} has metadata")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
             own = end.addresses["IPv4"]
             assert end.resolves(f"{end.name}.{DOMAIN}") == own

@@ -199,7 +199,7 @@ def test_the_console_is_one_clients_and_its_log_is_followed(cloud: LiveCloud, sh
 
         def followed() -> bool:
             nonlocal text
-            text += follower.stdout.read() or b""  # type: ignore[union-attr]
+            text += follower.stdout.read() or b""  # type: ignore[union-attr]  # it is a pipe
             return b"spoken twice" in text
 
         until("the log says so", followed)
@@ -258,7 +258,7 @@ def test_a_command_ends_with_its_client_and_with_its_container(cloud: LiveCloud,
         until("it runs", sleeping(f"sleep {number}"))
         command.send_signal(signal.SIGKILL)
         command.communicate()
-        until("it ended with its client", lambda number=number: not sleeping(f"sleep {number}")())  # type: ignore[misc]
+        until("it ended with its client", lambda number=number: not sleeping(f"sleep {number}")())  # type: ignore[misc]  # mypy infers no type of a lambda with a default
     command = shell.started("exec", "brief", "--", "sleep", "4713")
     until("it runs", sleeping("sleep 4713"))
     shell.output("stop", "brief", "--wait")

@@ -69,9 +69,9 @@ def login(core: Core, name: str, password: str = SECRET, project: str = "") -> C
 def row(core: Core, name: str) -> User:
     """A user's row."""
     with core.store.read() as tx:
-        found = tx.named(User, name)
-    assert found is not None
-    return found
+        user = tx.named(User, name)
+    assert user is not None
+    return user
 
 
 def test_a_first_login_makes_the_user_with_the_roles_of_its_groups(site: Site, server: Slapd) -> None:

@@ -45,10 +45,10 @@ def _role(cloud: LiveCloud) -> None:
 @contextlib.contextmanager
 def launched(cloud: LiveCloud, kind: Kind, **more: Any) -> Iterator[str]:
     """An instance of this kind, until the end of the block."""
-    asked = cloud.ec2.run_instances(
+    reservation = cloud.ec2.run_instances(
         ImageId=cloud.image(kind.image), InstanceType=kind.flavor, MinCount=1, MaxCount=1, KeyName="test", **more
     )
-    ident = str(asked["Instances"][0]["InstanceId"])
+    ident = str(reservation["Instances"][0]["InstanceId"])
     try:
         yield ident
     finally:

@@ -250,7 +250,7 @@ def test_a_router_answers_for_the_present_addresses_of_its_ports(layout: Layout,
     for ipv6 in ((cloud.address(network), other), (other,), ()):
         port = msgspec.structs.replace(port, ipv6=ipv6, router=cloud.router.uuid, revision=cloud.revision())
         cloud.write(port)
-        eventually(lambda ipv6=ipv6: answered() == sorted(ipv6), f"the router answers for {ipv6}")  # type: ignore[misc]
+        eventually(lambda ipv6=ipv6: answered() == sorted(ipv6), f"the router answers for {ipv6}")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
     cloud.write(msgspec.structs.replace(port, ipv6=(other,), revision=cloud.revision()))
     eventually(answered, "it does again")
     cloud.provider.remove(BodyRef(kind=port.KIND, uuid=port.uuid, revision=cloud.revision()))

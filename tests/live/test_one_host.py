@@ -58,7 +58,7 @@ def test_no_address_of_the_host_is_reached(layout: Layout, cloud: Vpcs, version:
                 for address in host_addresses(namespace, version):
                     if address in outside:
                         # The outside network begins in the switch's namespace.
-                        eventually(lambda a=address: end.fetches(a, PROBE), "the probe is reached outside")  # type: ignore[misc]
+                        eventually(lambda a=address: end.fetches(a, PROBE), "the probe is reached outside")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
                     else:
                         assert not end.fetches(address, PROBE), (namespace, address)
 
@@ -69,7 +69,7 @@ def test_metadata_by_ipv6_is_told_to_the_instance_itself(cloud: Vpcs) -> None:
     unused = f"{own.addresses['IPv6']}f"
     with cloud.served("public", "unnamed"):
         for end in (victim, own):
-            eventually(lambda e=end: e.metadata("IPv6", e.addresses["IPv6"]) == e.name.encode(), "its own is told")  # type: ignore[misc]
+            eventually(lambda e=end: e.metadata("IPv6", e.addresses["IPv6"]) == e.name.encode(), "its own is told")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
         for address in (victim.addresses["IPv6"], unused):
             veth6.add(own.guest, f"{address}/128")
             assert own.metadata("IPv6", address) == b""

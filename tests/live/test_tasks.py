@@ -85,11 +85,11 @@ def test_our_column_does_the_forty_tasks(cloud: LiveCloud, tmp_path: Path) -> No
     failed = []
     for task, command in tasks():
         begin = time.monotonic()
-        status, said = _done(command, tmp_path, environment)
+        status, output = _done(command, tmp_path, environment)
         print(f"{time.monotonic() - begin:6.1f} s  {status:3}  {command}")
         well = status == 0 or (status == 130 and command in ENDED_BY)
-        if not well or SHOWN.get(command, "") not in said:
-            failed.append(f"{task}: {command}: status {status}: {said[-600:]}")
+        if not well or SHOWN.get(command, "") not in output:
+            failed.append(f"{task}: {command}: status {status}: {output[-600:]}")
     assert not failed, "\n".join(failed)
     assert (tmp_path / "copy.sh").read_bytes() == (tmp_path / "setup.sh").read_bytes()
     states = {instance["state"] for instance in json.loads(cloud.pileus("list", "--json"))}

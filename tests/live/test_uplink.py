@@ -86,7 +86,7 @@ class Bench:
             return False
 
     def fetch(self, address: str, path: str = "", port: int = 80) -> str:
-        """What a web server tells the guest; "" when it cannot be reached."""
+        """Return the answer of a web server to the guest; "" without an answer."""
         host = f"[{address}]" if ":" in address else address
         words = ["curl", "--silent", "--max-time", "3", f"http://{host}:{port}/{path}"]
         return within(self.guest, lambda: subprocess.run(words, capture_output=True, text=True, check=False).stdout)
@@ -144,7 +144,7 @@ def test_no_address_of_the_machine_is_reached(bench: Bench) -> None:
         veth.ip("-n", machine, "address", "add", "192.0.2.77/24", "dev", "eth0")
         eventually(lambda: bench.fetch("192.0.2.77", port=8080) == "", "a new address is closed")
         for address in (MACHINE, "192.0.2.77"):
-            within(machine, lambda own=address: socket.create_connection((own, 8080), 5).close())  # type: ignore[misc]
+            within(machine, lambda own=address: socket.create_connection((own, 8080), 5).close())  # type: ignore[misc]  # mypy infers no type of a lambda with a default
         assert bench.fetch(FAR)
     finally:
         for server in servers:
@@ -160,7 +160,7 @@ def test_frames_for_loopback_addresses_arrive_nowhere(bench: Bench) -> None:
     try:
         for target in (FAR, "127.0.0.1", "127.7.0.9", EVERYWHERE, MACHINE, "::1", "::", "::ffff:127.0.0.1"):
             bench.send(target, b"closed")
-            eventually(lambda t=target: bench.heard(far, t.encode()), "a frame far away arrives")  # type: ignore[misc]
+            eventually(lambda t=target: bench.heard(far, t.encode()), "a frame far away arrives")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
         with pytest.raises(BlockingIOError):
             closed.recv(64)
     finally:
@@ -214,10 +214,10 @@ def test_a_killed_uplink_is_whole_again_when_it_is_started(bench: Bench, victim:
         assert own is not None
         child = libslirp(own)
         os.kill(own if victim == "uplink" else child, signal.SIGKILL)
-        eventually(lambda pid=own: daemon.pid(bench.layout) != pid, "it ended")  # type: ignore[misc]
+        eventually(lambda pid=own: daemon.pid(bench.layout) != pid, "it ended")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
         bench.up()
         assert bench.fetch(FAR)
-        eventually(lambda pid=child: ended(pid), "so did libslirp")  # type: ignore[misc]
+        eventually(lambda pid=child: ended(pid), "so did libslirp")  # type: ignore[misc]  # mypy infers no type of a lambda with a default
 
 
 def test_the_end_leaves_nothing(bench: Bench) -> None:
@@ -340,7 +340,7 @@ def _banner(address: str) -> bytes:
 
 
 def refused(state: Path, *options: str) -> str:
-    """What `pileus up` says as it refuses."""
+    """Return the message by which `pileus up` refuses to start."""
     words = [PILEUS, "up", "--state", str(state), *options]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -360,10 +360,10 @@ def ask(url: str) -> str:
 
 
 def _launched(cloud: LiveCloud, kind: Kind) -> str:
-    asked = cloud.ec2.run_instances(
+    reservation = cloud.ec2.run_instances(
         ImageId=cloud.image(kind.image), InstanceType=kind.flavor, MinCount=1, MaxCount=1, KeyName="test"
     )
-    return str(asked["Instances"][0]["InstanceId"])
+    return str(reservation["Instances"][0]["InstanceId"])
 
 
 def ended(pid: int) -> bool:

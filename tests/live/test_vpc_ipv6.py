@@ -47,7 +47,7 @@ def _check_metadata(cloud: LiveCloud, key: Path, ids: list[str]) -> None:
     for ident in ids:
         changed = cloud.ec2.modify_instance_metadata_options(InstanceId=ident, HttpProtocolIpv6="enabled")
         assert changed["InstanceMetadataOptions"]["HttpProtocolIpv6"] == "enabled"
-        until("the service answers", lambda i=ident: said(cloud, i, key, ask) == i)  # type: ignore[misc]
+        until("the service answers", lambda i=ident: said(cloud, i, key, ask) == i)  # type: ignore[misc]  # mypy infers no type of a lambda with a default
     cloud.ec2.modify_instance_metadata_options(InstanceId=ids[0], HttpProtocolIpv6="disabled")
     until("it answers no more", lambda: not said(cloud, ids[0], key, ask))
     assert said(cloud, ids[1], key, ask) == ids[1]

@@ -40,7 +40,7 @@ class TwoHosts:
         """Stop everything."""
         for name, layout in (*self.hosts.items(), ("cloud", self.central)):
             fabric = self.fabrics[name]
-            self.wires.machines[name].run(lambda la=layout, fa=fabric: purge_engine(la, fa))  # type: ignore[misc]
+            self.wires.machines[name].run(lambda la=layout, fa=fabric: purge_engine(la, fa))  # type: ignore[misc]  # mypy infers no type of a lambda with a default
 
     def sbctl(self, *command: str) -> str:
         """Output of `ovn-sbctl` on the machine with the databases."""

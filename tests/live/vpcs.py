@@ -274,7 +274,7 @@ class Vpcs(Dual):
         with contextlib.ExitStack() as services:
             for host, layout in self.hosts.items():
                 orders = {end.name: end.order() for end in map(self.ends.__getitem__, names) if end.host == host}
-                service = GuestNet(layout, lambda orders=orders: orders, bind(b"s" * 32))  # type: ignore[misc]
+                service = GuestNet(layout, lambda orders=orders: orders, bind(b"s" * 32))  # type: ignore[misc]  # mypy infers no type of a lambda with a default
                 service.start()
                 services.callback(service.stop)
                 # All that was served goes with the last order.

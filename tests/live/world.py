@@ -92,29 +92,29 @@ def _datagrams(address: str) -> socket.socket:
 def world() -> Iterator[World]:
     """A world until the end of the block."""
     suffix = secrets.token_hex(3)
-    made = World(f"pw-m-{suffix}", f"pw-f-{suffix}")
+    world = World(f"pw-m-{suffix}", f"pw-f-{suffix}")
     with contextlib.ExitStack() as stack:
-        for namespace in (made.machine, made.far):
+        for namespace in (world.machine, world.far):
             veth.ip("netns", "add", namespace)
             stack.callback(veth.ip, "netns", "del", namespace)
             veth.ip("-n", namespace, "link", "set", "lo", "up")
-        veth.ip("-n", made.machine, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", made.far)
-        for namespace, own in ((made.machine, "2"), (made.far, "1")):
+        veth.ip("-n", world.machine, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", world.far)
+        for namespace, own in ((world.machine, "2"), (world.far, "1")):
             veth.ip("-n", namespace, "address", "add", f"192.0.2.{own}/24", "dev", "eth0")
             veth.ip("-n", namespace, "address", "add", f"2001:db8:1::{own}/64", "dev", "eth0", "nodad")
             veth.ip("-n", namespace, "link", "set", "eth0", "up")
-        veth.ip("-n", made.machine, "route", "add", "default", "via", GATEWAY)
-        veth.ip("-n", made.machine, "route", "add", "default", "via", "2001:db8:1::1")
-        veth.ip("-n", made.far, "address", "add", f"{FAR}/32", "dev", "lo")
-        veth.ip("-n", made.far, "address", "add", f"{FAR6}/128", "dev", "lo", "nodad")
+        veth.ip("-n", world.machine, "route", "add", "default", "via", GATEWAY)
+        veth.ip("-n", world.machine, "route", "add", "default", "via", "2001:db8:1::1")
+        veth.ip("-n", world.far, "address", "add", f"{FAR}/32", "dev", "lo")
+        veth.ip("-n", world.far, "address", "add", f"{FAR6}/128", "dev", "lo", "nodad")
         for address in (FAR, FAR6):
-            stack.callback(_close, serve(made.far, address))
-        names = veth.within(made.far, lambda: _datagrams(FAR))
+            stack.callback(_close, serve(world.far, address))
+        names = veth.within(world.far, lambda: _datagrams(FAR))
         stack.callback(names.close)
         # Closing a socket does not wake a thread that reads it; shutting it down does.
         stack.callback(_shut, names)
         threading.Thread(target=_answer_names, args=(names,), daemon=True).start()
-        yield made
+        yield world
 
 
 def _shut(link: socket.socket) -> None:

@@ -85,7 +85,7 @@ class FileLoss(Restored):
 
     @property
     def requested(self) -> bool:
-        """As the process leaves word that ends when it notices."""
+        """Whether the next start recovers the copy: a process that notices the copy orders that, and ends."""
         return self.lossy
 
     def _replaced(self) -> None:

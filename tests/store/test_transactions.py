@@ -51,15 +51,15 @@ def test_a_snapshot_stands_still(filed: Store) -> None:
 
 def test_the_reads_of_one_thread_share_a_snapshot_for_as_long_as_it_says(filed: Store) -> None:
     with filed.write() as tx:
-        made = tx.add(flavor("before"))
+        new_flavor = tx.add(flavor("before"))
 
     def rename() -> None:
         with filed.write() as tx:
-            tx.want(made, name="after")
+            tx.want(new_flavor, name="after")
 
     def name() -> str:
         with filed.read() as tx:
-            return tx.need(Flavor, made.uuid).name
+            return tx.need(Flavor, new_flavor.uuid).name
 
     with filed.one_snapshot():
         assert name() == "before"

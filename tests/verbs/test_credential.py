@@ -63,11 +63,11 @@ def test_what_another_process_takes_away_is_refused_within_a_second(
     """Two processes of a cloud have two stores over one database: keys, users, projects and roles alike."""
     url = f"sqlite:///{tmp_path}/store.db"
     migrate(Store(url).engine)
-    here, there = (Core(Store(url), MemoryBus(), StubProvider(), bytes(32)) for _ in range(2))
+    here, other_core = (Core(Store(url), MemoryBus(), StubProvider(), bytes(32)) for _ in range(2))
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     assert FRESH < 1.0
-    other = Authority(there, shared=True)
+    other = Authority(other_core, shared=True)
     eve = user.create(SYSTEM, here, "eve")
     caller = Authority(here).by_token(eve.token, "rest")
     assert caller is not None

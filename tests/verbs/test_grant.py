@@ -160,8 +160,8 @@ def test_users_of_before_grants_are_members_of_their_homes_once(site: Site) -> N
     assert ("UserWithoutRole", old.uuid) in {
         (finding.code, finding.ident) for finding in doctor.look(admin, site.core).findings
     }
-    given = grant.complete(SYSTEM, site.core)
-    assert [(each.wanted.user, each.wanted.role, each.project) for each in given] == [(old.uuid, "member", home)]
+    grants = grant.complete(SYSTEM, site.core)
+    assert [(each.wanted.user, each.wanted.role, each.project) for each in grants] == [(old.uuid, "member", home)]
     assert not {finding.code for finding in doctor.look(admin, site.core).findings}
-    grant.delete(SYSTEM, site.core, given[0].uuid)
+    grant.delete(SYSTEM, site.core, grants[0].uuid)
     assert grant.complete(SYSTEM, site.core) == []

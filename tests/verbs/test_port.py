@@ -149,8 +149,8 @@ def test_an_address_that_is_named_twice_is_refused_as_such_at_a_launch(site: Sit
         {"ipv6_addresses": ("fd00:1::5",)},
     ]
     for own, again in zip(named, (named[0], {"ipv6_addresses": ("fd00:1:0::5",)}), strict=True):
-        first = LaunchInterface(subnet=subnet.uuid, **own)  # type: ignore[arg-type]
-        second = LaunchInterface(index=1, subnet=subnet.uuid, **again)  # type: ignore[arg-type]
+        first = LaunchInterface(subnet=subnet.uuid, **own)  # type: ignore[arg-type]  # fields by name
+        second = LaunchInterface(index=1, subnet=subnet.uuid, **again)  # type: ignore[arg-type]  # fields by name
         with pytest.raises(InvalidValue, match="named twice"):
             launch(ann, site.core, Launch(image=tiny.uuid, interfaces=(first, second)))
     with pytest.raises(InvalidValue, match="named twice"):

@@ -17,8 +17,8 @@ from tests.site import Site
 
 
 def test_a_project_has_a_name_of_its_own(site: Site) -> None:
-    made = project.create(SYSTEM, site.core, "lab")
-    assert len(made.wanted.account_id) == 12
+    lab = project.create(SYSTEM, site.core, "lab")
+    assert len(lab.wanted.account_id) == 12
     with pytest.raises(Duplicate, match="'lab' exists already"):
         project.create(SYSTEM, site.core, "lab")
     with pytest.raises(InvalidValue):
@@ -67,7 +67,7 @@ def test_a_project_that_holds_something_says_what(site: Site) -> None:
 def test_a_project_ends_with_its_default_network(site: Site, ann: Caller) -> None:
     tiny, bob = site.image(ann, public=True), user.create(SYSTEM, site.core, "bob")
     lab = project.create(SYSTEM, site.core, "lab").uuid
-    given = grant.create(SYSTEM, site.core, "member", user=bob.user_id, project=lab)
+    new_grant = grant.create(SYSTEM, site.core, "member", user=bob.user_id, project=lab)
     authority = Authority(site.core)
     caller = authority.by_token(bob.token, "rest", "lab")
     assert caller is not None
@@ -90,6 +90,6 @@ def test_a_project_ends_with_its_default_network(site: Site, ann: Caller) -> Non
         assert held(tx, lab) == []
         assert tx.claimed("project", "lab") is None
         assert {line.outcome for line in tx.journal(lab)} == {"done"}
-        assert tx.get(type(given), given.uuid).gone is not None  # type: ignore[union-attr]
+        assert tx.get(type(new_grant), new_grant.uuid).gone is not None  # type: ignore[union-attr]  # a tombstone is a row
         assert recount.differences(tx) == []
     assert project.create(SYSTEM, site.core, "lab").uuid != lab

@@ -70,9 +70,13 @@ def test_a_user_makes_tokens_where_it_acts(site: Site) -> None:
     grant.create(SYSTEM, site.core, "reader", user=bob.user, project=eve.project)
     in_eves = authority.by_token(token.create(bob, site.core).token, "rest", "eve")
     assert in_eves is not None
-    there = authority.by_token(token.create(in_eves, site.core).token, "rest")
-    assert there is not None
-    assert (there.user_name, there.project_name, there.role) == ("bob", "eve", "reader")
+    caller_elsewhere = authority.by_token(token.create(in_eves, site.core).token, "rest")
+    assert caller_elsewhere is not None
+    assert (caller_elsewhere.user_name, caller_elsewhere.project_name, caller_elsewhere.role) == (
+        "bob",
+        "eve",
+        "reader",
+    )
 
 
 def test_too_many_revoked_tokens_end_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

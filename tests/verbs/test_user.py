@@ -174,7 +174,7 @@ def test_a_projects_admin_has_no_power_over_others(site: Site) -> None:
     with pytest.raises(NotFound):
         user.modify(eve, site.core, bob.user, enabled=False)
     with site.store.read() as tx:
-        assert {name: tx.named(User, name).wanted.enabled for name in ("root", "bob")} == {"root": True, "bob": True}  # type: ignore[union-attr]
+        assert {name: tx.named(User, name).wanted.enabled for name in ("root", "bob")} == {"root": True, "bob": True}  # type: ignore[union-attr]  # both exist
         assert tx.named(User, "new") is None
 
 

@@ -178,11 +178,11 @@ def connect(state: Path, timeout: float = _TIMEOUT) -> Client:
 
     An answer may take `timeout` seconds. Raises Problem.
     """
-    there = remote()
-    if there is not None:
+    cloud_elsewhere = remote()
+    if cloud_elsewhere is not None:
         if state != Path(os.path.abspath(default_state())):  # noqa: PTH100  (as `state_of` does)
-            raise Problem(f"The cloud at {there.url} and the one in {state} are two: give one of them.")
-        return Client(*there, timeout=timeout)
+            raise Problem(f"The cloud at {cloud_elsewhere.url} and the one in {state} are two: give one of them.")
+        return Client(*cloud_elsewhere, timeout=timeout)
     endpoints, admin = documents(state)
     return Client(endpoints["rest"], admin["token"], trusted(state), timeout)
 

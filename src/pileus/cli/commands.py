@@ -205,12 +205,12 @@ def profile(
     """Write a profile into ~/.aws/config and credentials, for AWS clients and for `pileus --profile NAME`."""
     from pileus.cli import profiles, shells  # noqa: PLC0415  (commands start quickly)
 
-    where, there = state_of(state), remote()
+    where, cloud_elsewhere = state_of(state), remote()
     if remove:
-        profiles.remove(name, there.url if there else str(where))
+        profiles.remove(name, cloud_elsewhere.url if cloud_elsewhere else str(where))
         print(f"{name}  removed")
         return
-    written = shells.profile(name, where, there)
+    written = shells.profile(name, where, cloud_elsewhere)
     print("\n".join(map(str, profiles.write(written))))
     typer.echo(f"pileus: aws --profile {name} ec2 describe-instances, pileus --profile {name} list", err=True)
 

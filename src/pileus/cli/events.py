@@ -86,5 +86,5 @@ def follow(client: Client, query: Mapping[str, str], most: int) -> Iterator[dict
     feed = JournalFeed(client, query)
     yield from feed.begin(most)
     while True:
-        time.sleep(PAUSE)
+        time.sleep(PAUSE)  # the REST API has no push: the journal is read once a pause
         yield from feed.look()

@@ -106,7 +106,7 @@ def _row(usage: InstanceUse) -> tuple[str, ...]:
 def show(client: Client, query: Mapping[str, str], *, once: bool) -> None:
     """Print one frame, or on a terminal draw frames until q or ^C. Raises Problem."""
     before = measure(client, query)
-    time.sleep(FIRST)
+    time.sleep(FIRST)  # rates are differences of two measurements
     now = measure(client, query)
     if once or not (sys.stdout.isatty() and sys.stdin.isatty()):
         print(frame(usages(before, now), complete=now.complete))

@@ -52,7 +52,7 @@ def wait(client: Client, idents: Sequence[str], goal: Goal, timeout: float = TIM
                     name = label(document)
                     text = f"{name} is {document['state']} after {timeout:.0f} s, not {goal}:"
                     raise Problem(f"{text} 'pileus explain {name}' says what it waits for.")
-                time.sleep(PAUSE)
+                time.sleep(PAUSE)  # the REST API has no push: the state is read once a pause
                 document = client.get("instances", document["id"])
             documents.append(document)
     return documents

@@ -47,7 +47,7 @@ class RoleCredentialsKeeper:
         self._clock = clock
         self._lock = threading.Lock()
         self._roles: dict[str, str] = {}
-        self._held: dict[str, _HeldCredentials] = {}
+        self._credentials: dict[str, _HeldCredentials] = {}
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._faults: dict[str, str] = {}
@@ -64,25 +64,25 @@ class RoleCredentialsKeeper:
         self._news.set()
         self._thread.join(timeout=10)
         with self._lock:
-            self._roles, self._held = {}, {}
+            self._roles, self._credentials = {}, {}
 
     def serve(self, specs: Iterable[InstanceSpec]) -> None:
         """Hold credentials for exactly these instances from now on; those of other roles are forgotten at once."""
         roles = {spec.uuid: spec.profile.role for spec in specs if spec.profile is not None}
         with self._lock:
             self._roles = roles
-            self._held = {uuid: held for uuid, held in self._held.items() if roles.get(uuid) == held.role}
-            news = roles.keys() - self._held.keys()
+            self._credentials = {uuid: each for uuid, each in self._credentials.items() if roles.get(uuid) == each.role}
+            news = roles.keys() - self._credentials.keys()
         if news:
             self._news.set()
 
     def of(self, spec: InstanceSpec) -> RoleCredentials | None:
         """Return the credentials of an instance's role; None while the cloud has not given any that are good."""
         with self._lock:
-            held = self._held.get(spec.uuid)
-        if held is None or spec.profile is None or held.role != spec.profile.role:
+            credentials = self._credentials.get(spec.uuid)
+        if credentials is None or spec.profile is None or credentials.role != spec.profile.role:
             return None
-        return held.credentials if held.credentials.until > self._clock() else None
+        return credentials.credentials if credentials.credentials.until > self._clock() else None
 
     def renew(self) -> bool:
         """Ask for the credentials that are missing or half over; whether all are there now."""
@@ -97,14 +97,16 @@ class RoleCredentialsKeeper:
             with self._lock:
                 self._faults.pop(uuid, None)
                 if self._roles.get(uuid) == role:
-                    self._held[uuid] = _HeldCredentials(role, credentials)
+                    self._credentials[uuid] = _HeldCredentials(role, credentials)
         with self._lock:
             self._faults = {uuid: text for uuid, text in self._faults.items() if uuid in self._roles}
             return not self._faults
 
     def _is_due(self, uuid: str) -> bool:
-        held = self._held.get(uuid)
-        return held is None or self._clock() > (held.credentials.since + held.credentials.until) / 2
+        credentials = self._credentials.get(uuid)
+        return (
+            credentials is None or self._clock() > (credentials.credentials.since + credentials.credentials.until) / 2
+        )
 
     def _work(self) -> None:
         self._news.clear()

@@ -25,7 +25,7 @@ ATTEMPTS = [
     ("DescribeIamInstanceProfileAssociations", {"AssociationId.1": "{profiled}"}, NO_ASSOCIATION),
     ("RunInstances", {NAME: "{profile}", **LAUNCH}, NO_PROFILE),
 ]
-"""As `ATTEMPTS` of `test_strangers`."""
+"""Actions by a stranger, their parameters, and the error code that each answers, as in `test_strangers`."""
 
 
 def holdings(account: Account, instance: str, name: str) -> dict[str, str]:

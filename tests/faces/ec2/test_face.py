@@ -180,8 +180,8 @@ def test_dry_runs_do_nothing(account: Account) -> None:
 
 
 def test_actions_are_amazons_and_registered_once() -> None:
-    known = {(service, name) for service in Ec2Face.SERVICES for name in ServiceModel.load(service).operations}
-    assert ACTIONS.keys() <= known
+    operations = {(service, name) for service in Ec2Face.SERVICES for name in ServiceModel.load(service).operations}
+    assert ACTIONS.keys() <= operations
     with pytest.raises(ValueError, match="twice"):
         action("RunInstances")(lambda _: {})
 

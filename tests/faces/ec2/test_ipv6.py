@@ -225,7 +225,7 @@ def test_routes_lead_outside_both_ways_or_one_way(cloud: Cloud, lab: Lab) -> Non
     assert order.ipv6.admitted == (lab.part(1),)
     assert not order.sources, "a route of IPv6 translates nothing"
     tags = [{"ResourceType": "egress-only-internet-gateway", "Tags": [{"Key": "Name", "Value": "out"}]}]
-    answer = ec2.create_egress_only_internet_gateway(VpcId=lab.vpc, TagSpecifications=tags, ClientToken="t")  # type: ignore[arg-type]
+    answer = ec2.create_egress_only_internet_gateway(VpcId=lab.vpc, TagSpecifications=tags, ClientToken="t")  # type: ignore[arg-type]  # the stubs want literals
     again = ec2.create_egress_only_internet_gateway(VpcId=lab.vpc, TagSpecifications=tags, ClientToken="t")  # type: ignore[arg-type]
     assert answer["EgressOnlyInternetGateway"] == again["EgressOnlyInternetGateway"]
     egress = answer["EgressOnlyInternetGateway"]["EgressOnlyInternetGatewayId"]

@@ -53,8 +53,8 @@ def test_a_password_gives_a_token_and_the_token_another_one(cloud: Cloud, accoun
     ],
 )
 def test_a_wrong_proof_is_refused(cloud: Cloud, body: object, status: int, code: str) -> None:
-    found = answer(cloud, "", "POST", "tokens", body)
-    assert (found[0], found[1]["error"]["code"]) == (status, code)
+    response = answer(cloud, "", "POST", "tokens", body)
+    assert (response[0], response[1]["error"]["code"]) == (status, code)
 
 
 def test_guesses_are_few(cloud: Cloud, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,14 +125,14 @@ def test_an_admin_looks_after_the_people_of_its_project(cloud: Cloud, account: A
 
 
 def test_credentials_are_disabled_enabled_and_rotated(cloud: Cloud, account: Account) -> None:
-    made = cloud.post(account, "credentials", {"type": "token"})
+    credential = cloud.post(account, "credentials", {"type": "token"})
     for enabled in (False, True):
-        shown = cloud.post(account, f"credentials/{made['id']}", {"enabled": enabled})
+        shown = cloud.post(account, f"credentials/{credential['id']}", {"enabled": enabled})
         assert (shown["wanted"]["enabled"], shown["user"]) == (enabled, account.user)
-        assert answer(cloud, made["token"], "GET", "instances")[0] == (200 if enabled else 401)
-    new = cloud.post(account, f"credentials/{made['id']}/rotate", {})
-    assert new.keys() == made.keys()
-    assert answer(cloud, made["token"], "GET", "instances")[0] == 401
+        assert answer(cloud, credential["token"], "GET", "instances")[0] == (200 if enabled else 401)
+    new = cloud.post(account, f"credentials/{credential['id']}/rotate", {})
+    assert new.keys() == credential.keys()
+    assert answer(cloud, credential["token"], "GET", "instances")[0] == 401
     assert answer(cloud, new["token"], "GET", "instances")[0] == 200
 
 
@@ -140,10 +140,10 @@ def test_projects_are_made_disabled_and_deleted_by_administrators(cloud: Cloud, 
     name = f"lab-of-{account.user}"
     assert cloud.refused(account, "POST", "projects", {"name": name}) == "Forbidden"
     assert cloud.refused(account, "DELETE", f"projects/{account.project}") == "Forbidden"
-    made = cloud.post(cloud.admin, "projects", {"name": name})
+    project = cloud.post(cloud.admin, "projects", {"name": name})
     assert cloud.post(cloud.admin, f"projects/{name}", {"enabled": False})["wanted"]["enabled"] is False
     assert cloud.ask(cloud.admin, "DELETE", f"projects/{name}")[0] == 200
-    cloud.until(lambda: cloud.get(cloud.admin, f"projects/{made['id']}")["gone"] is not None)
+    cloud.until(lambda: cloud.get(cloud.admin, f"projects/{project['id']}")["gone"] is not None)
     assert cloud.refused(cloud.admin, "DELETE", f"projects/{account.project}") == "Conflict"
 
 

@@ -43,7 +43,7 @@ def answered(request: Any, **_: Any) -> Any:
 
 def client(service: str) -> Any:
     """A boto3 client of a service, whose requests are refused."""
-    made = boto3.client(  # type: ignore[call-overload]
+    client = boto3.client(  # type: ignore[call-overload]  # the service is drawn
         service,
         region_name="us-east-1",
         endpoint_url="http://cloud.test/",
@@ -51,8 +51,8 @@ def client(service: str) -> Any:
         aws_secret_access_key="secret",
         config=Config(retries={"total_max_attempts": 1}),
     )
-    made.meta.events.register("before-send", answered)
-    return made
+    client.meta.events.register("before-send", answered)
+    return client
 
 
 @pytest.mark.parametrize(

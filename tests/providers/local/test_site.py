@@ -16,14 +16,14 @@ from pileus.providers.local.site import fabric_of, has_uplink
 
 
 def site(kept: dict[str, str], **settings: object) -> Site:
-    return Site(Path("/state"), LocalSettings(**settings), "198.51.100.0/24", kept=kept)  # type: ignore[arg-type]
+    return Site(Path("/state"), LocalSettings(**settings), "198.51.100.0/24", kept=kept)  # type: ignore[arg-type]  # settings by name
 
 
 @pytest.mark.parametrize(
     ("kept", "setting", "uplink"),
     [("", "", False), ("", "yes", True), ("yes", "", True), ("yes", "no", False), ("", "no", False)],
 )
-def test_the_uplink_is_as_at_the_last_start_unless_it_is_set(kept: str, setting: str, uplink: bool) -> None:  # noqa: FBT001
+def test_the_uplink_is_as_at_the_last_start_unless_it_is_set(kept: str, setting: str, uplink: bool) -> None:  # noqa: FBT001  (a parameter of the cases)
     own = site({"internet": kept} if kept else {}, internet=setting)
     assert has_uplink(own) is uplink
     assert KIT.kept(own) == ({"internet": "yes"} if uplink else {})

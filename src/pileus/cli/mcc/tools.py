@@ -40,7 +40,7 @@ def _settle(server: Server) -> None:
     """Wait while instances are on their way up, for `SETTLE` seconds at most: a launch is listed once it runs."""
     until = time.monotonic() + SETTLE
     while time.monotonic() < until and any(each.status == STARTING for each in server.instances(all=True)):
-        time.sleep(_POLL)
+        time.sleep(_POLL)  # the protocol has no call that waits
 
 
 def given(about: Usage, needed: Sequence[str]) -> Given:

@@ -68,8 +68,8 @@ def test_a_profile_is_given_replaced_and_taken_away(cloud: Cloud, admin: Account
     iam, ec2 = admin.client("iam"), admin.ec2
     iam.create_instance_profile(InstanceProfileName="empty")
     (ident,) = admin.launch()
-    made = ec2.associate_iam_instance_profile(InstanceId=ident, IamInstanceProfile={"Name": "web"})
-    first = made["IamInstanceProfileAssociation"]
+    association = ec2.associate_iam_instance_profile(InstanceId=ident, IamInstanceProfile={"Name": "web"})
+    first = association["IamInstanceProfileAssociation"]
     assert (first["InstanceId"], first["State"]) == (ident, "associating")
     with refused("IncorrectState", 400, "existing association"):
         ec2.associate_iam_instance_profile(InstanceId=ident, IamInstanceProfile={"Name": "empty"})
@@ -108,11 +108,11 @@ def test_the_host_of_an_instance_is_given_its_credentials(cloud: Cloud, admin: A
     (ident,) = admin.launch(IamInstanceProfile={"Name": "web"})
     with cloud.core.store.read() as tx:
         instance = tx.by_ec2(Instance, [ident])[ident]
-    given = credentials(cloud.core, "host-1", instance.uuid)
-    role: Any = cloud.authority.by_session(given.access_key, given.token, "ec2")
+    role_credentials = credentials(cloud.core, "host-1", instance.uuid)
+    role: Any = cloud.authority.by_session(role_credentials.access_key, role_credentials.token, "ec2")
     assert (role.user_name, role.session, role.project) == ("web", ident, admin.caller.project)
     assert not role.admin
-    assert credentials(cloud.core, "", instance.uuid).access_key != given.access_key
+    assert credentials(cloud.core, "", instance.uuid).access_key != role_credentials.access_key
 
 
 def test_others_are_given_none(cloud: Cloud, admin: Account) -> None:

@@ -43,7 +43,7 @@ def test_loopback_and_metadata_are_closed() -> None:
             address.version == 4 or any(address in cidr for cidr in opened)
         )
 
-    for text in ("127.0.0.1", "127.255.255.254", "0.0.0.0", "169.254.169.254", "::1", "::", "::ffff:127.0.0.1"):  # noqa: S104
+    for text in ("127.0.0.1", "127.255.255.254", "0.0.0.0", "169.254.169.254", "::1", "::", "::ffff:127.0.0.1"):  # noqa: S104  (an address that is refused)
         assert not reached(text)
     for text in ("192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00:1::1"):
         assert reached(text)

@@ -145,7 +145,7 @@ class Daemon:
                     return f"{self.name} ended while starting: {self._last_lines()}"
                 if time.monotonic() > until:
                     return f"{self.name} is not ready in {patience:.0f} s: {self._last_lines()}"
-                time.sleep(_POLL)
+                time.sleep(_POLL)  # a daemon tells nobody when it serves
         except BaseException:
             if child is not None:
                 processes.stop(child, 0.0)
